@@ -1,0 +1,3 @@
+//! The joinery: the only room that knows all others. Loops at the edge of the pure machines.
+
+pub mod tasks;

@@ -1,0 +1,3 @@
+//! Mechanism: answer questions, take commands. API v1, metrics, health, the page.
+
+pub mod desk;

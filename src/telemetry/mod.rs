@@ -1,0 +1,3 @@
+//! Holdfast about itself: log set-up, and metrics as fields of typed structs.
+
+pub mod metrics;
