@@ -1,1 +1,3 @@
-//! Being built.
+//! The same core without a world: machines driven on a simulated clock.
+
+pub mod driver;
