@@ -59,7 +59,10 @@ pub struct Port<M: Machine> {
 
 impl<M: Machine> Clone for Port<M> {
     fn clone(&self) -> Self {
-        Self { sender: self.sender.clone(), inbox: self.inbox.clone() }
+        Self {
+            sender: self.sender.clone(),
+            inbox: self.inbox.clone(),
+        }
     }
 }
 
@@ -70,7 +73,13 @@ impl<M: Machine + 'static> Port<M> {
     #[must_use]
     pub fn new() -> (Self, mpsc::Receiver<Input<M>>) {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        (Self { sender, inbox: Arc::default() }, receiver)
+        (
+            Self {
+                sender,
+                inbox: Arc::default(),
+            },
+            receiver,
+        )
     }
 
     /// Hands over an event, waiting for room. False: nobody is there any more.
@@ -143,7 +152,7 @@ struct Pending {
 
 // === impl Driver ===
 
-impl<M: Machine> Driver<M> {
+impl<M: Machine + 'static> Driver<M> {
     /// Runs until it is stopped or fenced; what was stepped is committed before it returns.
     pub async fn run(
         mut self,
@@ -154,8 +163,12 @@ impl<M: Machine> Driver<M> {
         let mut read = self.store.cursor(self.fence.role).await.unwrap_or_default();
         let mut now = self.clock.now();
         let mut batches = 0_u64;
-        let mut pending =
-            Pending { changes: Vec::new(), replies: Vec::new(), since: None, lane: Lane::Soon };
+        let mut pending = Pending {
+            changes: Vec::new(),
+            replies: Vec::new(),
+            since: None,
+            lane: Lane::Soon,
+        };
         let mut buffer = Changes::default();
         port.hint();
         loop {
@@ -191,7 +204,9 @@ impl<M: Machine> Driver<M> {
                 }
                 () = sleep_until(flush) => {}
             }
-            let due = pending.since.is_some_and(|since| since.elapsed() >= COMPANY);
+            let due = pending
+                .since
+                .is_some_and(|since| since.elapsed() >= COMPANY);
             let full = pending.changes.len() >= BATCH_MAX;
             if stopping || due || full || pending.lane == Lane::Now {
                 batches += 1;
@@ -277,7 +292,11 @@ impl<M: Machine> Driver<M> {
                 &term.0.to_le_bytes(),
                 &number.to_le_bytes(),
             ]));
-            let batch = Batch { id, at: now, changes };
+            let batch = Batch {
+                id,
+                at: now,
+                changes,
+            };
             if self.commit_batch(&batch, stop).await == Ended::Fenced {
                 return Ended::Fenced;
             }
@@ -298,7 +317,9 @@ impl<M: Machine> Driver<M> {
         loop {
             let began = Instant::now();
             let answer = self.store.commit(batch, self.fence).await;
-            self.metrics.store_commit.observe(began.elapsed().as_secs_f64());
+            self.metrics
+                .store_commit
+                .observe(began.elapsed().as_secs_f64());
             match answer {
                 Ok(_) => {
                     if failed {

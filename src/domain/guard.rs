@@ -20,8 +20,13 @@ pub const DAY: Duration = Duration::from_secs(86_400);
 pub const HOUR: Duration = Duration::from_secs(3600);
 
 /// Managers that reapply by themselves: what they bring back is not a person's wish.
-const RECONCILERS: [&str; 5] =
-    ["argocd", "kustomize-controller", "helm-controller", "flux", "rancher-fleet"];
+const RECONCILERS: [&str; 5] = [
+    "argocd",
+    "kustomize-controller",
+    "helm-controller",
+    "flux",
+    "rancher-fleet",
+];
 
 /// A rollback that was effective, as the budgets count it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,8 +95,16 @@ pub fn ask(case: &Case<'_>) -> Vec<GuardResult> {
     GUARDS
         .iter()
         .map(|(guard, ask)| match ask(case) {
-            Ok(detail) => GuardResult { guard, result: Ok(()), detail },
-            Err((hold, detail)) => GuardResult { guard, result: Err(hold), detail },
+            Ok(detail) => GuardResult {
+                guard,
+                result: Ok(()),
+                detail,
+            },
+            Err((hold, detail)) => GuardResult {
+                guard,
+                result: Err(hold),
+                detail,
+            },
         })
         .collect()
 }
@@ -104,9 +117,10 @@ fn cluster(case: &Case<'_>) -> Answer {
     match case.access {
         Access::None => hold(Hold::NoCluster, "no cluster is configured or found"),
         Access::Forbidden => hold(Hold::NoPermission, "workloads may not be changed"),
-        Access::Open if case.seen.is_none() => {
-            hold(Hold::NoCluster, format!("{} is not there", case.workload.target))
-        }
+        Access::Open if case.seen.is_none() => hold(
+            Hold::NoCluster,
+            format!("{} is not there", case.workload.target),
+        ),
         Access::Open => Ok("the cluster can be acted on".to_owned()),
     }
 }
@@ -132,7 +146,9 @@ fn explain(reason: Hold, case: &Case<'_>) -> String {
     let rollout = case.ledger.current();
     match reason {
         Hold::NoRollout => match rollout {
-            Some(Rollout { first_sight: true, .. }) => {
+            Some(Rollout {
+                first_sight: true, ..
+            }) => {
                 "no rollout was seen: the revision was there when Holdfast first looked".to_owned()
             }
             Some(rollout) => format!(
@@ -191,19 +207,32 @@ fn reapplied(case: &Case<'_>) -> Answer {
     if case.person {
         return Ok("a person asked".to_owned());
     }
-    let Some(current) = case.ledger.current() else { return Ok("no rollout".to_owned()) };
+    let Some(current) = case.ledger.current() else {
+        return Ok("no rollout".to_owned());
+    };
     let times = case.ledger.reapplied(current.id.template, case.now - DAY);
     if times == 0 {
         return Ok("the template was not rolled back before".to_owned());
     }
     let who = current.changed_by.as_deref().unwrap_or("somebody");
-    if RECONCILERS.iter().any(|reconciler| who.contains(reconciler)) {
-        return hold(Hold::Reapplied, format!("{who} brings back what was rolled back"));
+    if RECONCILERS
+        .iter()
+        .any(|reconciler| who.contains(reconciler))
+    {
+        return hold(
+            Hold::Reapplied,
+            format!("{who} brings back what was rolled back"),
+        );
     }
     if times > 1 {
-        return hold(Hold::Reapplied, format!("applied again {times} times within a day, by {who}"));
+        return hold(
+            Hold::Reapplied,
+            format!("applied again {times} times within a day, by {who}"),
+        );
     }
-    Ok(format!("applied again by {who} for the first time within a day: judged again"))
+    Ok(format!(
+        "applied again by {who} for the first time within a day: judged again"
+    ))
 }
 
 fn baseline(case: &Case<'_>) -> Answer {
@@ -216,22 +245,35 @@ fn baseline(case: &Case<'_>) -> Answer {
     match proven {
         Some(candidate) => hold(
             Hold::BaselineGone,
-            format!("the proven revision {} no longer exists", candidate.template.0.short()),
+            format!(
+                "the proven revision {} no longer exists",
+                candidate.template.0.short()
+            ),
         ),
-        None => hold(Hold::NoBaseline, "no revision was proven before the rollout began"),
+        None => hold(
+            Hold::NoBaseline,
+            "no revision was proven before the rollout began",
+        ),
     }
 }
 
 fn cooldown(case: &Case<'_>) -> Answer {
     let own = &case.workload.id;
-    let known = case.spent.iter().filter(|spent| spent.workload == *own).map(|spent| spent.at);
+    let known = case
+        .spent
+        .iter()
+        .filter(|spent| spent.workload == *own)
+        .map(|spent| spent.at);
     let marked = case.seen.and_then(|seen| seen.marks.rolled_back_at);
     let Some(last) = known.chain(marked).max() else {
         return Ok("no earlier rollback".to_owned());
     };
     let over = last + case.workload.cooldown;
     if over > case.now && !case.person {
-        return hold(Hold::Cooldown, format!("the last rollback was at {last}, cooling down until {over}"));
+        return hold(
+            Hold::Cooldown,
+            format!("the last rollback was at {last}, cooling down until {over}"),
+        );
     }
     Ok(format!("the last rollback was at {last}"))
 }
@@ -260,7 +302,13 @@ fn budget_workload(case: &Case<'_>) -> Answer {
     {
         used.push(rollback);
     }
-    budget(case, used.len(), case.workload.per_day, "of the workload's day", Hold::BudgetWorkload)
+    budget(
+        case,
+        used.len(),
+        case.workload.per_day,
+        "of the workload's day",
+        Hold::BudgetWorkload,
+    )
 }
 
 fn budget_tenant(case: &Case<'_>) -> Answer {
@@ -270,19 +318,38 @@ fn budget_tenant(case: &Case<'_>) -> Answer {
         .filter(|spent| spent.workload.tenant == case.workload.id.tenant)
         .filter(|spent| spent.at > case.now - DAY)
         .count();
-    budget(case, used, case.policy.per_tenant_per_day, "of the tenant's day", Hold::BudgetTenant)
+    budget(
+        case,
+        used,
+        case.policy.per_tenant_per_day,
+        "of the tenant's day",
+        Hold::BudgetTenant,
+    )
 }
 
 fn budget_cluster(case: &Case<'_>) -> Answer {
-    let used = case.spent.iter().filter(|spent| spent.at > case.now - HOUR).count();
-    budget(case, used, case.policy.per_hour, "of the cluster's hour", Hold::BudgetCluster)
+    let used = case
+        .spent
+        .iter()
+        .filter(|spent| spent.at > case.now - HOUR)
+        .count();
+    budget(
+        case,
+        used,
+        case.policy.per_hour,
+        "of the cluster's hour",
+        Hold::BudgetCluster,
+    )
 }
 
 fn mode(case: &Case<'_>) -> Answer {
     match case.mode {
         Mode::Act => Ok("mode is act".to_owned()),
         _ if case.person => Ok("a person asked".to_owned()),
-        Mode::Observe => hold(Hold::ModeObserve, "mode is observe: it would have rolled back"),
+        Mode::Observe => hold(
+            Hold::ModeObserve,
+            "mode is observe: it would have rolled back",
+        ),
         Mode::Never => hold(Hold::Never, "holdfast.dev/rollback: never"),
     }
 }
@@ -348,10 +415,16 @@ pub fn choose(
 /// Images of a template, for people.
 #[must_use]
 pub fn images(ledger: &Ledger, template: TemplateDigest) -> String {
-    let images: Vec<Arc<str>> =
-        ledger.get(template).map(|entry| entry.images.clone()).unwrap_or_default();
+    let images: Vec<Arc<str>> = ledger
+        .get(template)
+        .map(|entry| entry.images.clone())
+        .unwrap_or_default();
     if images.is_empty() {
         return template.0.short();
     }
-    images.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join(", ")
+    images
+        .iter()
+        .map(AsRef::as_ref)
+        .collect::<Vec<&str>>()
+        .join(", ")
 }

@@ -110,10 +110,14 @@ impl Replay {
     }
 
     fn due(&self) -> Option<Timestamp> {
-        [self.judge.wake_at(), self.teller.wake_at(), self.steward.wake_at()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.judge.wake_at(),
+            self.teller.wake_at(),
+            self.steward.wake_at(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     fn to_judge(&mut self, event: &JudgeEvent) -> Option<Reply> {
@@ -139,7 +143,11 @@ impl Replay {
         for change in out.list {
             for role in change.audience() {
                 self.seq += 1;
-                let post = Post { seq: Seq(self.seq), at: self.now, change: change.clone() };
+                let post = Post {
+                    seq: Seq(self.seq),
+                    at: self.now,
+                    change: change.clone(),
+                };
                 self.posts.push_back((*role, post));
             }
             if let Change::Need(need) = &change {
@@ -175,6 +183,10 @@ impl Replay {
             }
             _ => None,
         });
-        History { series: need.series.clone(), image: None, samples: kept.collect() }
+        History {
+            series: need.series.clone(),
+            image: None,
+            samples: kept.collect(),
+        }
     }
 }

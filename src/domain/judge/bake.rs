@@ -41,26 +41,36 @@ impl Bake {
 impl Judge {
     /// Looks at a workload's bake, and sees to it that it is looked at again.
     pub(super) fn bake(&mut self, target: &WorkloadRef, now: Timestamp, out: &mut Changes) {
-        let Some(watched) = self.workloads.get(target) else { return };
+        let Some(watched) = self.workloads.get(target) else {
+            return;
+        };
         if watched.bake.due.is_some_and(|due| due > now) {
             return;
         }
-        let Some(rollout) = watched.ledger.current() else { return };
+        let Some(rollout) = watched.ledger.current() else {
+            return;
+        };
         let template = rollout.id.template;
         let entry = watched.ledger.get(template);
         let open = entry.is_none_or(|entry| entry.proven.is_none());
         let done = rollout.done.is_some();
-        let present = watched.seen.as_ref().is_some_and(|seen| seen.template == template);
+        let present = watched
+            .seen
+            .as_ref()
+            .is_some_and(|seen| seen.template == template);
         if !open {
             return;
         }
         let kept = entry.map_or(Duration::ZERO, |entry| entry.kept);
         let bake = watched.spec.bake;
         let promises = self.promises(&watched.spec.clone());
-        let Some(watched) = self.workloads.get_mut(target) else { return };
+        let Some(watched) = self.workloads.get_mut(target) else {
+            return;
+        };
         let look = (bake / 20).clamp(LOOK_MIN, LOOK_MAX);
         watched.bake.due = Some(now + look);
-        self.timers.insert((now + look, Timer::Bake(target.clone())));
+        self.timers
+            .insert((now + look, Timer::Bake(target.clone())));
         if !done || !present {
             watched.bake.clean = None;
             return;
@@ -80,12 +90,19 @@ impl Judge {
             }
         };
         let mut note = |what: What| {
-            let fact = Fact { target: target.clone(), at: now, what };
+            let fact = Fact {
+                target: target.clone(),
+                at: now,
+                what,
+            };
             watched.ledger.apply(&fact);
             out.push(Change::Fact(fact));
         };
         if now_kept != kept {
-            note(What::Baked { template, kept: now_kept });
+            note(What::Baked {
+                template,
+                kept: now_kept,
+            });
         }
         if now_kept >= bake && promises == Promises::Kept {
             note(What::Proven { template, by: None });
@@ -94,7 +111,9 @@ impl Judge {
 
     /// The alert keys of a workload's triggers; if it has none, of all the tenant's objectives.
     pub(super) fn promised(&self, workload: &Workload) -> Vec<AlertKey> {
-        let Some(tenant) = self.spec.tenants.get(&workload.id.tenant) else { return Vec::new() };
+        let Some(tenant) = self.spec.tenants.get(&workload.id.tenant) else {
+            return Vec::new();
+        };
         let all = workload.triggers.is_empty();
         tenant
             .objectives

@@ -41,7 +41,11 @@ struct Eye {
 }
 
 fn key(eye: &Name) -> AlertKey {
-    AlertKey { tenant: TenantId::own(), objective: Name::literal("blind"), probe: eye.clone() }
+    AlertKey {
+        tenant: TenantId::own(),
+        objective: Name::literal("blind"),
+        probe: eye.clone(),
+    }
 }
 
 // === impl Eyes ===
@@ -49,17 +53,20 @@ fn key(eye: &Name) -> AlertKey {
 impl Eyes {
     pub(super) fn restore(phases: &[Phase]) -> Self {
         let own = TenantId::own();
-        let eyes = phases.iter().filter(|phase| phase.key.tenant == own).filter_map(|phase| {
-            let alert = phase.alert?;
-            let eye = Eye {
-                shut: Some(phase.began),
-                looks: LOOKS_MIN,
-                probes: BTreeSet::new(),
-                firing: Some((alert, phase.began)),
-                since: phase.since,
-            };
-            Some((phase.key.probe.clone(), eye))
-        });
+        let eyes = phases
+            .iter()
+            .filter(|phase| phase.key.tenant == own)
+            .filter_map(|phase| {
+                let alert = phase.alert?;
+                let eye = Eye {
+                    shut: Some(phase.began),
+                    looks: LOOKS_MIN,
+                    probes: BTreeSet::new(),
+                    firing: Some((alert, phase.began)),
+                    since: phase.since,
+                };
+                Some((phase.key.probe.clone(), eye))
+            });
         Self(eyes.collect())
     }
 
@@ -87,7 +94,10 @@ impl Eyes {
                     let Some(name) = own.name() else { continue };
                     // One probe's missing secret does not end because another probe can look.
                     let other = own == Blind::Local
-                        && self.0.get(&name).is_some_and(|eye| !eye.probes.contains(&sample.series));
+                        && self
+                            .0
+                            .get(&name)
+                            .is_some_and(|eye| !eye.probes.contains(&sample.series));
                     if !other {
                         self.open(&name, now, out);
                     }
@@ -130,7 +140,9 @@ impl Eyes {
     }
 
     fn open(&mut self, name: &Name, now: Timestamp, out: &mut Changes) {
-        let Some(mut eye) = self.0.remove(name) else { return };
+        let Some(mut eye) = self.0.remove(name) else {
+            return;
+        };
         if eye.firing.is_some() {
             eye.since = now;
             eye.tell(name, AlertState::Resolved, Cause::Recovered, now, out);
@@ -155,7 +167,9 @@ impl Eyes {
             .cloned()
             .collect();
         for name in gone {
-            let Some(mut eye) = self.0.remove(&name) else { continue };
+            let Some(mut eye) = self.0.remove(&name) else {
+                continue;
+            };
             if eye.firing.is_some() {
                 eye.since = now;
                 eye.tell(&name, AlertState::Resolved, Cause::Removed, now, out);
@@ -164,31 +178,32 @@ impl Eyes {
     }
 
     pub(super) fn standing(&self) -> impl Iterator<Item = ObjectiveStanding> + '_ {
-        self.0.iter().filter(|(_, eye)| eye.firing.is_some()).map(|(name, eye)| ObjectiveStanding {
-            key: key(name),
-            verdict: Verdict::Inconclusive(Doubt::Blind),
-            state: AlertState::Firing,
-            severity: Some(Severity::Critical),
-            since: Some(eye.since),
-            alert: eye.firing.map(|(alert, _)| alert),
-            samples: u64::from(eye.looks),
-        })
+        self.0
+            .iter()
+            .filter(|(_, eye)| eye.firing.is_some())
+            .map(|(name, eye)| ObjectiveStanding {
+                key: key(name),
+                verdict: Verdict::Inconclusive(Doubt::Blind),
+                state: AlertState::Firing,
+                severity: Some(Severity::Critical),
+                since: Some(eye.since),
+                alert: eye.firing.map(|(alert, _)| alert),
+                samples: u64::from(eye.looks),
+            })
     }
 }
 
 impl Eye {
-    fn tell(
-        &self,
-        name: &Name,
-        to: AlertState,
-        cause: Cause,
-        now: Timestamp,
-        out: &mut Changes,
-    ) {
-        let Some((alert, began)) = self.firing else { return };
+    fn tell(&self, name: &Name, to: AlertState, cause: Cause, now: Timestamp, out: &mut Changes) {
+        let Some((alert, began)) = self.firing else {
+            return;
+        };
         let key = key(name);
-        let from =
-            if to == AlertState::Firing { AlertState::Inactive } else { AlertState::Firing };
+        let from = if to == AlertState::Firing {
+            AlertState::Inactive
+        } else {
+            AlertState::Firing
+        };
         let transition = Transition {
             alert,
             key: key.clone(),
@@ -222,9 +237,18 @@ impl Eye {
     }
 
     fn annotations(&self, name: &Name, to: AlertState) -> BTreeMap<String, String> {
-        let named: Vec<String> = self.probes.iter().take(NAMED_MAX).map(ToString::to_string).collect();
+        let named: Vec<String> = self
+            .probes
+            .iter()
+            .take(NAMED_MAX)
+            .map(ToString::to_string)
+            .collect();
         let more = self.probes.len().saturating_sub(named.len());
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
         let summary = if to == AlertState::Firing {
             format!("Holdfast is blind: {name} does not answer")
         } else {
@@ -250,7 +274,10 @@ impl Eye {
             shown: Some(self.looks.to_string()),
             value: Some(super::super::value::Value::whole(u64::from(self.looks))),
             over: now.since(began),
-            window: Span { from: began, to: now },
+            window: Span {
+                from: began,
+                to: now,
+            },
             tally: Tally::default(),
             void: u64::from(self.looks),
             why: None,

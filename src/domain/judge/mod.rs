@@ -118,7 +118,12 @@ impl Judge {
     /// A judge that goes on from there. It judges nothing until it is given a configuration.
     #[must_use]
     pub fn new(restored: Restored) -> Self {
-        let Restored { phases, facts, petitions, trials } = restored;
+        let Restored {
+            phases,
+            facts,
+            petitions,
+            trials,
+        } = restored;
         let mut ledgers: HashMap<WorkloadRef, Ledger> = HashMap::new();
         for fact in &facts {
             ledgers.entry(fact.target.clone()).or_default().apply(fact);
@@ -130,14 +135,19 @@ impl Judge {
             eyes: Eyes::restore(&phases),
             trials: trials.into_iter().map(Trial::new).collect(),
             timers: BTreeSet::new(),
-            phases: phases.into_iter().map(|phase| (phase.key.clone(), phase)).collect(),
+            phases: phases
+                .into_iter()
+                .map(|phase| (phase.key.clone(), phase))
+                .collect(),
             ledgers,
             petitions,
         }
     }
 
     fn sample(&mut self, sample: &Sample, now: Timestamp, out: &mut Changes) {
-        let Some(tracked) = self.series.get_mut(&sample.series) else { return };
+        let Some(tracked) = self.series.get_mut(&sample.series) else {
+            return;
+        };
         out.push(Change::Keep(sample.clone()));
         self.eyes.look(&self.spec, sample, tracked.every, now, out);
         if let Some(waiting) = &mut tracked.waiting {
@@ -148,7 +158,8 @@ impl Judge {
         }
         tracked.record(sample, now, out);
         if let Some(due) = tracked.evaluate(now, out) {
-            self.timers.insert((due, Timer::Silence(sample.series.clone())));
+            self.timers
+                .insert((due, Timer::Silence(sample.series.clone())));
         }
         for target in tracked.concerns.clone() {
             self.consider(&target, now, out);
@@ -157,14 +168,22 @@ impl Judge {
     }
 
     fn history(&mut self, history: &History, now: Timestamp, out: &mut Changes) {
-        let Some(tracked) = self.series.get_mut(&history.series) else { return };
-        let Some(waiting) = tracked.waiting.take() else { return };
+        let Some(tracked) = self.series.get_mut(&history.series) else {
+            return;
+        };
+        let Some(waiting) = tracked.waiting.take() else {
+            return;
+        };
         let after = history
             .image
             .as_ref()
             .filter(|image| image.shape == tracked.shape && tracked.series.restore(&image.bytes))
             .map(|image| image.at);
-        for sample in history.samples.iter().filter(|sample| Some(sample.span.to) > after) {
+        for sample in history
+            .samples
+            .iter()
+            .filter(|sample| Some(sample.span.to) > after)
+        {
             tracked.series.record(sample);
         }
         for monitor in &mut tracked.monitors {
@@ -194,8 +213,12 @@ impl Judge {
 
     fn find(&mut self, alert: AlertId) -> Option<(&mut Monitor, &mut Series)> {
         self.series.values_mut().find_map(|tracked| {
-            let Tracked { monitors, series, .. } = tracked;
-            let monitor = monitors.iter_mut().find(|monitor| monitor.alert() == Some(alert))?;
+            let Tracked {
+                monitors, series, ..
+            } = tracked;
+            let monitor = monitors
+                .iter_mut()
+                .find(|monitor| monitor.alert() == Some(alert))?;
             Some((monitor, series))
         })
     }
@@ -207,22 +230,35 @@ impl Judge {
         now: Timestamp,
         out: &mut Changes,
     ) -> Reply {
-        let Some((monitor, _)) = self.find(alert) else { return Reply::NotFound };
+        let Some((monitor, _)) = self.find(alert) else {
+            return Reply::NotFound;
+        };
         monitor.acknowledge(by, now);
-        out.push(Change::Acknowledged { alert, by: by.to_owned(), at: now });
+        out.push(Change::Acknowledged {
+            alert,
+            by: by.to_owned(),
+            at: now,
+        });
         out.push(Change::Phase(monitor.phase(now)));
         Reply::Done
     }
 
     fn resolve(&mut self, alert: AlertId, now: Timestamp, out: &mut Changes) -> Reply {
-        let Some((monitor, series)) = self.find(alert) else { return Reply::NotFound };
+        let Some((monitor, series)) = self.find(alert) else {
+            return Reply::NotFound;
+        };
         let moved = monitor.end(Cause::Person, series, now);
         let phase = monitor.phase(now);
-        let Some(transition) = moved.transition else { return Reply::NotFound };
+        let Some(transition) = moved.transition else {
+            return Reply::NotFound;
+        };
         let key = transition.key.clone();
         out.push(Change::Phase(phase));
         out.push(Change::Transition(transition));
-        let concerns = self.series.get(&key.series()).map(|tracked| tracked.concerns.clone());
+        let concerns = self
+            .series
+            .get(&key.series())
+            .map(|tracked| tracked.concerns.clone());
         for target in concerns.unwrap_or_default() {
             self.consider(&target, now, out);
         }
@@ -238,7 +274,10 @@ impl Judge {
                         watched.bake.restart();
                     }
                 } else {
-                    self.ledgers.entry(fact.target.clone()).or_default().apply(fact);
+                    self.ledgers
+                        .entry(fact.target.clone())
+                        .or_default()
+                        .apply(fact);
                 }
             }
             Change::Trial(request) => self.begin_trial(request, now, out),
@@ -252,7 +291,12 @@ impl Judge {
         let mut list: Vec<ObjectiveStanding> = self
             .series
             .values()
-            .flat_map(|tracked| tracked.monitors.iter().map(move |monitor| (tracked, monitor)))
+            .flat_map(|tracked| {
+                tracked
+                    .monitors
+                    .iter()
+                    .map(move |monitor| (tracked, monitor))
+            })
             .map(|(tracked, monitor)| {
                 let open = monitor.state() != AlertState::Inactive;
                 ObjectiveStanding {
@@ -305,7 +349,11 @@ impl Judge {
             .map(|watched| WorkloadStanding {
                 id: watched.spec.id.clone(),
                 target: watched.spec.target.clone(),
-                mode: mode_in_force(&watched.spec, self.spec.rollback.mode, watched.seen.as_ref()),
+                mode: mode_in_force(
+                    &watched.spec,
+                    self.spec.rollback.mode,
+                    watched.seen.as_ref(),
+                ),
                 seen: watched.seen.clone(),
                 rollout: watched.ledger.current().cloned(),
                 ledger: watched.ledger.standing(),
@@ -317,7 +365,9 @@ impl Judge {
     }
 
     fn watched(&self, id: &WorkloadId) -> Option<&Watched> {
-        self.workloads.values().find(|watched| watched.spec.id == *id)
+        self.workloads
+            .values()
+            .find(|watched| watched.spec.id == *id)
     }
 }
 
@@ -374,7 +424,10 @@ impl Machine for Judge {
             JudgeEvent::History(history) => self.history(history, now, out),
             JudgeEvent::Post(post) => {
                 self.post(&post.change, now, out);
-                out.push(Change::Read { role: super::change::Role::Judge, seq: post.seq });
+                out.push(Change::Read {
+                    role: super::change::Role::Judge,
+                    seq: post.seq,
+                });
             }
             JudgeEvent::Command(command) => self.command(command, now, out),
         }
@@ -382,10 +435,14 @@ impl Machine for Judge {
 
     fn wake(&mut self, now: Timestamp, out: &mut Changes) {
         while self.timers.first().is_some_and(|(due, _)| *due <= now) {
-            let Some((_, timer)) = self.timers.pop_first() else { break };
+            let Some((_, timer)) = self.timers.pop_first() else {
+                break;
+            };
             match timer {
                 Timer::Silence(series) => {
-                    let Some(tracked) = self.series.get_mut(&series) else { continue };
+                    let Some(tracked) = self.series.get_mut(&series) else {
+                        continue;
+                    };
                     if let Some(due) = tracked.evaluate(now, out) {
                         self.timers.insert((due, Timer::Silence(series)));
                     }

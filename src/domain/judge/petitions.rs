@@ -42,14 +42,19 @@ impl Raised {
 #[derive(Debug)]
 struct Claim {
     trigger: Trigger,
+    /// When the critical breach began.
     began: Timestamp,
+    /// When the episode began: a lower level may have been breached before.
+    older: Timestamp,
     key: Option<AlertKey>,
 }
 
 impl Judge {
     /// Looks at a workload's triggers: raises, changes and withdraws petitions.
     pub(super) fn consider(&mut self, target: &WorkloadRef, now: Timestamp, out: &mut Changes) {
-        let Some(watched) = self.workloads.get(target) else { return };
+        let Some(watched) = self.workloads.get(target) else {
+            return;
+        };
         let claims = self.claims(watched);
         if claims.is_empty() && watched.raised.is_empty() {
             return;
@@ -84,8 +89,9 @@ impl Judge {
             }
         }
         // A series that is being read back has not said that its breach is over.
-        let (kept, over): (Vec<Raised>, Vec<Raised>) =
-            standing.into_iter().partition(|raised| self.undecided(&raised.0.trigger));
+        let (kept, over): (Vec<Raised>, Vec<Raised>) = standing
+            .into_iter()
+            .partition(|raised| self.undecided(&raised.0.trigger));
         raised.extend(kept);
         for mut raised in over {
             raised.withdraw(now, out);
@@ -112,21 +118,23 @@ impl Judge {
                 if !watched.spec.triggers.contains(&objective.key.objective) {
                     continue;
                 }
-                let began = self.series.get(&objective.key.series()).and_then(|tracked| {
-                    if tracked.waiting.is_some() {
-                        return None;
-                    }
-                    tracked
-                        .monitors
-                        .iter()
-                        .find(|monitor| monitor.objective().key == objective.key)?
-                        .critical_since()
-                });
-                if let Some(began) = began {
+                let began = self
+                    .series
+                    .get(&objective.key.series())
+                    .and_then(|tracked| {
+                        if tracked.waiting.is_some() {
+                            return None;
+                        }
+                        let mut monitors = tracked.monitors.iter();
+                        let monitor = monitors.find(|m| m.objective().key == objective.key)?;
+                        Some((monitor.critical_since()?, monitor.began()))
+                    });
+                if let Some((began, older)) = began {
                     let key = objective.key.clone();
                     claims.push(Claim {
                         trigger: Trigger::Objective(key.clone()),
                         began,
+                        older,
                         key: Some(key),
                     });
                 }
@@ -140,7 +148,12 @@ impl Judge {
             present && rollout.done.is_none()
         });
         if let Some(began) = failed.and_then(|rollout| rollout.failed) {
-            claims.push(Claim { trigger: Trigger::ProgressDeadline, began, key: None });
+            claims.push(Claim {
+                trigger: Trigger::ProgressDeadline,
+                began,
+                older: began,
+                key: None,
+            });
         }
         claims
     }
@@ -156,7 +169,9 @@ impl Judge {
         let attribution = watched.spec.attribution;
         let rollout = watched.ledger.current().ok_or(Hold::NoRollout)?.clone();
         candidate(&watched.ledger, &rollout, claim, attribution)?;
-        let Some(key) = &claim.key else { return Ok(rollout.id) };
+        let Some(key) = &claim.key else {
+            return Ok(rollout.id);
+        };
         let rivals = self.workloads.values().filter(|other| {
             other.spec.id.tenant == watched.spec.id.tenant
                 && other.spec.id != watched.spec.id
@@ -191,7 +206,10 @@ impl Judge {
             return Err(Hold::TooFewSamples);
         }
         let critical = objective.condition(Severity::Critical);
-        let holds = measured.value.zip(critical).is_some_and(|(value, c)| c.holds(value));
+        let holds = measured
+            .value
+            .zip(critical)
+            .is_some_and(|(value, c)| c.holds(value));
         if holds { Ok(()) } else { Err(Hold::Gathering) }
     }
 
@@ -201,15 +219,30 @@ impl Judge {
         blames: &Result<RolloutId, Hold>,
         now: Timestamp,
     ) -> Vec<Evidence> {
-        let Some(key) = &claim.key else { return Vec::new() };
+        let Some(key) = &claim.key else {
+            return Vec::new();
+        };
         let began = blames.as_ref().ok().and_then(|id| {
-            let rollouts = self.workloads.values().filter_map(|watched| watched.ledger.current());
-            rollouts.into_iter().find(|rollout| rollout.id == *id).map(|rollout| rollout.began)
+            let rollouts = self
+                .workloads
+                .values()
+                .filter_map(|watched| watched.ledger.current());
+            rollouts
+                .into_iter()
+                .find(|rollout| rollout.id == *id)
+                .map(|rollout| rollout.began)
         });
-        let Some(tracked) = self.series.get_mut(&key.series()) else { return Vec::new() };
-        let objective =
-            tracked.monitors.iter().find(|m| m.objective().key == *key).map(|m| m.objective().clone());
-        let Some(objective) = objective else { return Vec::new() };
+        let Some(tracked) = self.series.get_mut(&key.series()) else {
+            return Vec::new();
+        };
+        let objective = tracked
+            .monitors
+            .iter()
+            .find(|m| m.objective().key == *key)
+            .map(|m| m.objective().clone());
+        let Some(objective) = objective else {
+            return Vec::new();
+        };
         let mut list = vec![evidence(&objective, &mut tracked.series, now, None)];
         if began.is_some() {
             list.push(evidence(&objective, &mut tracked.series, now, began));
@@ -228,17 +261,25 @@ fn candidate(
     if rollout.first_sight {
         return Err(Hold::NoRollout);
     }
-    let proven = ledger.get(rollout.id.template).and_then(|entry| entry.proven);
+    let proven = ledger
+        .get(rollout.id.template)
+        .and_then(|entry| entry.proven);
     if rollout.by.is_some() || proven.is_some_and(|at| at < rollout.began) {
         return Err(Hold::CurrentProven);
     }
     if claim.key.is_none() {
         return Ok(());
     }
-    if rollout.done.is_some_and(|done| claim.began > done + attribution) {
+    if rollout
+        .done
+        .is_some_and(|done| claim.began > done + attribution)
+    {
         return Err(Hold::NoRollout);
     }
-    if ledger.chain_began().is_some_and(|chain| claim.began < chain) {
+    if ledger
+        .chain_began()
+        .is_some_and(|chain| claim.older < chain)
+    {
         return Err(Hold::BrokenBefore);
     }
     Ok(())

@@ -22,7 +22,10 @@ use super::petitions::Raised;
 use super::{Judge, Timer, Tracked, Watched};
 
 fn shape(probe: &Probe, objectives: &[Arc<Objective>]) -> Shape {
-    let mut shape = Shape { every: probe.every, ..Shape::default() };
+    let mut shape = Shape {
+        every: probe.every,
+        ..Shape::default()
+    };
     for objective in objectives {
         match objective.measure {
             Measure::Quantile(_) => shape.quantiles.push(objective.over),
@@ -42,15 +45,21 @@ fn shape(probe: &Probe, objectives: &[Arc<Objective>]) -> Shape {
 impl Judge {
     pub(super) fn reconfigure(&mut self, spec: &Arc<Spec>, now: Timestamp, out: &mut Changes) {
         let old = std::mem::replace(&mut self.spec, spec.clone());
-        let mut wanted: HashMap<ProbeId, Vec<Arc<Objective>>> =
-            spec.probes().map(|probe| (probe.id.clone(), Vec::new())).collect();
+        let mut wanted: HashMap<ProbeId, Vec<Arc<Objective>>> = spec
+            .probes()
+            .map(|probe| (probe.id.clone(), Vec::new()))
+            .collect();
         for objective in spec.objectives() {
             if let Some(list) = wanted.get_mut(&objective.key.series()) {
                 list.push(objective.clone());
             }
         }
-        let gone: Vec<ProbeId> =
-            self.series.keys().filter(|id| !wanted.contains_key(*id)).cloned().collect();
+        let gone: Vec<ProbeId> = self
+            .series
+            .keys()
+            .filter(|id| !wanted.contains_key(*id))
+            .cloned()
+            .collect();
         for id in gone {
             if let Some(tracked) = self.series.remove(&id) {
                 remove(tracked, now, out);
@@ -142,7 +151,11 @@ impl Judge {
 
     /// A silence is noticed also if not a single sample ever comes.
     fn silences(&mut self, probe: &ProbeId, tracked: &Tracked) {
-        let due = tracked.monitors.iter().filter_map(|m| m.silent_at(&tracked.series)).min();
+        let due = tracked
+            .monitors
+            .iter()
+            .filter_map(|m| m.silent_at(&tracked.series))
+            .min();
         if let Some(due) = due {
             self.timers.insert((due, Timer::Silence(probe.clone())));
         }
@@ -151,10 +164,16 @@ impl Judge {
     /// Phases from before a restart whose objective is no longer configured.
     fn forget_unclaimed(&mut self, now: Timestamp, out: &mut Changes) {
         let own = TenantId::own();
-        let unclaimed: Vec<AlertKey> =
-            self.phases.keys().filter(|key| key.tenant != own).cloned().collect();
+        let unclaimed: Vec<AlertKey> = self
+            .phases
+            .keys()
+            .filter(|key| key.tenant != own)
+            .cloned()
+            .collect();
         for key in unclaimed {
-            let Some(phase) = self.phases.remove(&key) else { continue };
+            let Some(phase) = self.phases.remove(&key) else {
+                continue;
+            };
             let mut series = Series::new(&Shape::default());
             let objective = Arc::new(stub(&key));
             let mut monitor = Monitor::restore(objective, &phase, now);
@@ -172,8 +191,12 @@ impl Judge {
             .workloads()
             .map(|workload| (workload.target.clone(), workload.clone()))
             .collect();
-        let gone: Vec<WorkloadRef> =
-            self.workloads.keys().filter(|t| !wanted.contains_key(*t)).cloned().collect();
+        let gone: Vec<WorkloadRef> = self
+            .workloads
+            .keys()
+            .filter(|t| !wanted.contains_key(*t))
+            .cloned()
+            .collect();
         for target in gone {
             if let Some(mut watched) = self.workloads.remove(&target) {
                 for raised in &mut watched.raised {
@@ -215,7 +238,9 @@ fn concerns(spec: &Spec, tracked: &Tracked) -> Vec<WorkloadRef> {
     let mut targets = HashSet::new();
     for monitor in &tracked.monitors {
         let key = &monitor.objective().key;
-        let Some(tenant) = spec.tenants.get(&key.tenant) else { continue };
+        let Some(tenant) = spec.tenants.get(&key.tenant) else {
+            continue;
+        };
         for workload in tenant.workloads.values() {
             if workload.triggers.contains(&key.objective) {
                 targets.insert(workload.target.clone());

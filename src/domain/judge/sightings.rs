@@ -23,7 +23,9 @@ pub(super) struct Arriving {
 impl Judge {
     pub(super) fn sighting(&mut self, sighting: &Sighting, now: Timestamp, out: &mut Changes) {
         let target = sighting.target().clone();
-        let Some(watched) = self.workloads.get_mut(&target) else { return };
+        let Some(watched) = self.workloads.get_mut(&target) else {
+            return;
+        };
         match sighting {
             Sighting::Seen(seen) => {
                 watched.recognise(seen, now, out);
@@ -45,7 +47,11 @@ impl Judge {
 
 impl Watched {
     fn note(&mut self, what: What, now: Timestamp, out: &mut Changes) {
-        let fact = Fact { target: self.target().clone(), at: now, what };
+        let fact = Fact {
+            target: self.target().clone(),
+            at: now,
+            what,
+        };
         self.ledger.apply(&fact);
         out.push(Change::Fact(fact));
     }
@@ -67,13 +73,21 @@ impl Watched {
             }
         }
         let fresh = seen.observed_generation >= seen.generation;
-        let current = self.ledger.current().filter(|rollout| rollout.id.uid == seen.uid).cloned();
+        let current = self
+            .ledger
+            .current()
+            .filter(|rollout| rollout.id.uid == seen.uid)
+            .cloned();
         match current {
             None if fresh => self.begin(seen, None, now, true, out),
             None => {}
             Some(current) if current.id.template == seen.template => {
                 self.arriving = None;
-                if fresh && seen.revision.is_some_and(|number| number != current.id.revision) {
+                if fresh
+                    && seen
+                        .revision
+                        .is_some_and(|number| number != current.id.revision)
+                {
                     self.begin(seen, Some(current.id.template), now, false, out);
                 }
             }
@@ -81,11 +95,18 @@ impl Watched {
                 let began = match &self.arriving {
                     Some(arriving) if arriving.template == seen.template => arriving.began,
                     _ => {
-                        self.arriving = Some(Arriving { template: seen.template, began: now });
+                        self.arriving = Some(Arriving {
+                            template: seen.template,
+                            began: now,
+                        });
                         now
                     }
                 };
-                if fresh && seen.revision.is_some_and(|number| number != current.id.revision) {
+                if fresh
+                    && seen
+                        .revision
+                        .is_some_and(|number| number != current.id.revision)
+                {
                     self.arriving = None;
                     self.begin(seen, Some(current.id.template), began, false, out);
                 }
@@ -109,7 +130,11 @@ impl Watched {
         let by = marks.rollback.filter(|rollback| {
             from.is_some()
                 && marks.rolled_back_from == from
-                && !self.ledger.rollouts().iter().any(|rollout| rollout.by == Some(*rollback))
+                && !self
+                    .ledger
+                    .rollouts()
+                    .iter()
+                    .any(|rollout| rollout.by == Some(*rollback))
         });
         let rollout = Rollout {
             id,
@@ -128,7 +153,9 @@ impl Watched {
     }
 
     fn progress(&mut self, seen: &Seen, now: Timestamp, out: &mut Changes) {
-        let Some(current) = self.ledger.current() else { return };
+        let Some(current) = self.ledger.current() else {
+            return;
+        };
         if seen.rollout_id().as_ref() != Some(&current.id) {
             return;
         }

@@ -44,7 +44,14 @@ pub(super) struct Trial {
 
 impl Trial {
     pub(super) const fn new(request: TrialRequest) -> Self {
-        Self { request, began: None, mark: None, patched: false, lost: Duration::ZERO, looked: None }
+        Self {
+            request,
+            began: None,
+            mark: None,
+            patched: false,
+            lost: Duration::ZERO,
+            looked: None,
+        }
     }
 
     fn result(&self, now: Timestamp) -> TrialResult {
@@ -81,13 +88,25 @@ impl Trial {
 }
 
 impl Judge {
-    pub(super) fn begin_trial(&mut self, request: &TrialRequest, now: Timestamp, out: &mut Changes) {
-        if self.trials.iter().any(|trial| trial.request.rollback == request.rollback) {
+    pub(super) fn begin_trial(
+        &mut self,
+        request: &TrialRequest,
+        now: Timestamp,
+        out: &mut Changes,
+    ) {
+        if self
+            .trials
+            .iter()
+            .any(|trial| trial.request.rollback == request.rollback)
+        {
             return;
         }
         let mut trial = Trial::new(request.clone());
         trial.began = Some(now);
-        let seen = self.workloads.get(&request.target).and_then(|watched| watched.seen.clone());
+        let seen = self
+            .workloads
+            .get(&request.target)
+            .and_then(|watched| watched.seen.clone());
         if let Some(seen) = seen
             && trial.see(&seen, now, out)
         {
@@ -138,13 +157,21 @@ impl Judge {
 
     pub(super) fn wake_trial(&mut self, rollback: Digest, now: Timestamp, out: &mut Changes) {
         self.try_one(rollback, now, out);
-        if self.trials.iter().any(|trial| trial.request.rollback.0 == rollback) {
+        if self
+            .trials
+            .iter()
+            .any(|trial| trial.request.rollback.0 == rollback)
+        {
             self.timers.insert((now + LOOK, Timer::Trial(rollback)));
         }
     }
 
     fn try_one(&mut self, rollback: Digest, now: Timestamp, out: &mut Changes) {
-        let Some(place) = self.trials.iter().position(|t| t.request.rollback.0 == rollback) else {
+        let Some(place) = self
+            .trials
+            .iter()
+            .position(|t| t.request.rollback.0 == rollback)
+        else {
             return;
         };
         let mut trial = self.trials.swap_remove(place);
@@ -174,10 +201,12 @@ impl Judge {
         let before = self.breached_value(trial, &key);
         let counted = self.counters(&key);
         let tracked = self.series.get_mut(&key.series());
-        let judged = tracked.filter(|tracked| tracked.waiting.is_none()).and_then(|tracked| {
-            let monitor = tracked.monitors.iter().find(|m| m.objective().key == key)?;
-            Some((monitor.objective().clone(), tracked))
-        });
+        let judged = tracked
+            .filter(|tracked| tracked.waiting.is_none())
+            .and_then(|tracked| {
+                let monitor = tracked.monitors.iter().find(|m| m.objective().key == key)?;
+                Some((monitor.objective().clone(), tracked))
+            });
         let Some((objective, tracked)) = judged else {
             let late = now.since(mark) >= DEADLINE_MIN * UNCLEAR_AFTER;
             return late.then(|| (TrialEnd::Unclear, Vec::new()));
@@ -185,7 +214,10 @@ impl Judge {
         // Counters may hold events from before the mark in the first look after it.
         let since = if counted { mark + tracked.every } else { mark };
         let measured = measure(&objective, &mut tracked.series, now, Some(since));
-        let blind = tracked.series.last().is_some_and(|last| last.outcome == Outcome::Void);
+        let blind = tracked
+            .series
+            .last()
+            .is_some_and(|last| last.outcome == Outcome::Void);
         let end = trial.weigh(&objective, tracked.every, measured, blind, before, now)?;
         let evidence = vec![evidence(&objective, &mut tracked.series, now, Some(since))];
         Some((end, evidence))
@@ -195,7 +227,10 @@ impl Judge {
         self.spec.probe(&key.series()).is_some_and(|probe| {
             matches!(
                 &probe.target,
-                Target::Prometheus(PrometheusTarget { form: PrometheusForm::Counters { .. }, .. })
+                Target::Prometheus(PrometheusTarget {
+                    form: PrometheusForm::Counters { .. },
+                    ..
+                })
             )
         })
     }
@@ -225,7 +260,9 @@ impl Trial {
         let mark = self.mark?;
         let (over, wait) = (objective.over, objective.wait);
         let deadline = DEADLINE_MIN.max(over + wait);
-        let value = measured.value.filter(|_| !blind && measured.samples >= objective.samples_min);
+        let value = measured
+            .value
+            .filter(|_| !blind && measured.samples >= objective.samples_min);
         let Some(value) = value else {
             self.lost += now.since(self.looked.replace(now).unwrap_or(mark));
             let late = now.since(mark) >= deadline * UNCLEAR_AFTER;

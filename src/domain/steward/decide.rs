@@ -54,7 +54,12 @@ impl Steward {
         let ledger = self.ledgers.get(&workload.target).unwrap_or(&empty);
         let seen = self.seen.get(&workload.target);
         let began = match blames {
-            Ok(id) => ledger.rollouts().iter().rev().find(|r| r.id == *id).map(|r| r.began),
+            Ok(id) => ledger
+                .rollouts()
+                .iter()
+                .rev()
+                .find(|r| r.id == *id)
+                .map(|r| r.began),
             Err(_) => ledger.current().map(|rollout| rollout.began),
         };
         let (chosen, candidates) = guard::choose(ledger, seen, began.unwrap_or(now));
@@ -75,20 +80,33 @@ impl Steward {
             target,
             candidates: &candidates,
         });
-        Weighed { mode, guards, candidates, target }
+        Weighed {
+            mode,
+            guards,
+            candidates,
+            target,
+        }
     }
 
     /// Decides a petition that stands, if it is not answered yet.
     pub(super) fn decide(&mut self, id: PetitionId, now: Timestamp, out: &mut Changes) {
-        let Some(standing) = self.petitions.get(&id) else { return };
+        let Some(standing) = self.petitions.get(&id) else {
+            return;
+        };
         if self.is_answered(standing) || self.open_for(&standing.petition.workload) {
             return;
         }
         let petition = standing.petition.clone();
         let told = standing.told.clone();
-        let Some(workload) = self.spec.workload(&petition.workload).cloned() else { return };
+        let Some(workload) = self.spec.workload(&petition.workload).cloned() else {
+            return;
+        };
         let weighed = self.weigh(&workload, &petition.blames, None, false, now);
-        let tries = petition.blames.as_ref().ok().and_then(|id| self.rollbacks.get(&id.rollback()));
+        let tries = petition
+            .blames
+            .as_ref()
+            .ok()
+            .and_then(|id| self.rollbacks.get(&id.rollback()));
         if tries.is_some_and(|row| row.applied.is_some() || row.attempt >= ATTEMPTS_MAX) {
             return;
         }
@@ -98,14 +116,18 @@ impl Steward {
             }
             let reason = format!("held ({hold}): {detail}");
             let decision = record(&petition, &weighed, Verdict::Hold(hold), reason, 0, now);
-            out.push(Change::Notice(self.held(&workload, &decision, hold, detail, &petition)));
+            out.push(Change::Notice(
+                self.held(&workload, &decision, hold, detail, &petition),
+            ));
             out.push(Change::Decision(decision));
             if let Some(standing) = self.petitions.get_mut(&id) {
                 standing.told.push(hold);
             }
             return;
         }
-        let (Ok(rollout), Some(to)) = (petition.blames.clone(), weighed.target) else { return };
+        let (Ok(rollout), Some(to)) = (petition.blames.clone(), weighed.target) else {
+            return;
+        };
         let attempt = tries.map_or(1, |row| row.attempt + 1);
         let rollback = rollout.rollback();
         let reason = self.reason(&workload, &petition, &rollout, to);
@@ -126,8 +148,17 @@ impl Steward {
         now: Timestamp,
         out: &mut Changes,
     ) {
-        self.fact(&row.target, What::Blamed { template: row.rollout.template }, now, out);
-        out.push(Change::Notice(self.requested_notice(workload, &row, &decision)));
+        self.fact(
+            &row.target,
+            What::Blamed {
+                template: row.rollout.template,
+            },
+            now,
+            out,
+        );
+        out.push(Change::Notice(
+            self.requested_notice(workload, &row, &decision),
+        ));
         out.push(Change::Decision(decision));
         out.push(Change::Rollback(row.clone()));
         self.rollbacks.insert(row.id, row);
@@ -157,7 +188,11 @@ impl Steward {
             term: self.term,
             conflicts: 0,
             stage: Stage::Requested,
-            steps: vec![Step { at: now, stage: "requested", what: decision.reason.clone() }],
+            steps: vec![Step {
+                at: now,
+                stage: "requested",
+                what: decision.reason.clone(),
+            }],
         }
     }
 
@@ -195,7 +230,9 @@ impl Steward {
         now: Timestamp,
         out: &mut Changes,
     ) -> Reply {
-        let Some(workload) = self.spec.workload(id).cloned() else { return Reply::NotFound };
+        let Some(workload) = self.spec.workload(id).cloned() else {
+            return Reply::NotFound;
+        };
         let seen = self.seen.get(&workload.target);
         let wanted = match to {
             None => None,
@@ -210,10 +247,15 @@ impl Steward {
                 }
             }
         };
-        let blames = seen.and_then(super::super::rollout::Seen::rollout_id).ok_or(Hold::NoRollout);
+        let blames = seen
+            .and_then(super::super::rollout::Seen::rollout_id)
+            .ok_or(Hold::NoRollout);
         let weighed = self.weigh(&workload, &blames, wanted, true, now);
         let petition = Petition {
-            id: PetitionId(Digest::of(&[b"command".as_slice(), &now.as_micros().to_le_bytes()])),
+            id: PetitionId(Digest::of(&[
+                b"command".as_slice(),
+                &now.as_micros().to_le_bytes(),
+            ])),
             workload: id.clone(),
             target: workload.target.clone(),
             trigger: Trigger::Person(Arc::from(by)),
@@ -228,20 +270,32 @@ impl Steward {
                 let reason = format!("would be held ({hold}): {detail}");
                 let verdict = Verdict::Hold(hold);
                 let decision = record(&petition, &weighed, verdict, reason, 0, now);
-                return Reply::Planned(Box::new(Decision { petition: None, ..decision }));
+                return Reply::Planned(Box::new(Decision {
+                    petition: None,
+                    ..decision
+                }));
             }
             return Reply::Refused(format!("held ({hold}): {detail}"));
         }
         let (Ok(rollout), Some(to)) = (blames, weighed.target) else {
             return Reply::Refused(Hold::NoBaseline.as_str().to_owned());
         };
-        let verdict = Verdict::RollBack { rollback: rollout.rollback(), to };
+        let verdict = Verdict::RollBack {
+            rollback: rollout.rollback(),
+            to,
+        };
         let earlier = self.rollbacks.get(&rollout.rollback());
         let attempt = earlier.map_or(1, |row| row.attempt + 1);
-        let back = self.ledgers.get(&workload.target).map(|ledger| guard::images(ledger, to));
+        let back = self
+            .ledgers
+            .get(&workload.target)
+            .map(|ledger| guard::images(ledger, to));
         let reason = format!("{by} asked for it: back to {}", back.unwrap_or_default());
         let decision = record(&petition, &weighed, verdict, reason, attempt, now);
-        let decision = Decision { petition: None, ..decision };
+        let decision = Decision {
+            petition: None,
+            ..decision
+        };
         if dry_run {
             return Reply::Planned(Box::new(decision));
         }

@@ -29,7 +29,9 @@ struct Words {
 impl Steward {
     fn notice(&self, workload: &Workload, words: Words) -> Notice {
         let tenant = self.spec.tenants.get(&workload.id.tenant);
-        let mut labels = tenant.map(|tenant| tenant.labels.clone()).unwrap_or_default();
+        let mut labels = tenant
+            .map(|tenant| tenant.labels.clone())
+            .unwrap_or_default();
         for (name, value) in [
             ("alertname", "rollback"),
             ("tenant", workload.id.tenant.0.as_str()),
@@ -102,7 +104,10 @@ impl Steward {
         let words = Words {
             status: Status::Resolved,
             severity: Severity::Warning,
-            summary: format!("{}: {} is over without a rollback", workload.id, petition.trigger),
+            summary: format!(
+                "{}: {} is over without a rollback",
+                workload.id, petition.trigger
+            ),
             description: "the breach that a rollback was held for is over".to_owned(),
             thread: petition.id.0,
             key: Digest::of(&[b"held-no-longer".as_slice(), &petition.id.0.0]),
@@ -143,7 +148,10 @@ impl Steward {
                 Status::Resolved,
                 Severity::Info,
                 format!("{}: the rollback helped", row.workload),
-                format!("{} is as promised again since the proven revision is back", row.trigger),
+                format!(
+                    "{} is as promised again since the proven revision is back",
+                    row.trigger
+                ),
             ),
             Stage::NotCaused => (
                 Status::Firing,
@@ -168,7 +176,11 @@ impl Steward {
                 format!("{why}; nothing of it was overwritten"),
             ),
         };
-        let words = Words { summary, description, ..self.words(row, status, severity, now) };
+        let words = Words {
+            summary,
+            description,
+            ..self.words(row, status, severity, now)
+        };
         Some(self.notice(workload, words))
     }
 
@@ -190,7 +202,8 @@ impl Steward {
     }
 
     fn afterwards(&self, row: &Rollback) -> String {
-        let mut text = "the proven revision is back on the object; judging from its rollout on".to_owned();
+        let mut text =
+            "the proven revision is back on the object; judging from its rollout on".to_owned();
         if self.seen.get(&row.target).is_some_and(|seen| seen.applied) {
             text.push_str(
                 ". The next `kubectl apply` of the same file brings the bad revision back: revert \

@@ -72,7 +72,12 @@ impl Steward {
     /// A steward that goes on from there.
     #[must_use]
     pub fn new(restored: Restored) -> Self {
-        let Restored { facts, petitions, rollbacks, decisions } = restored;
+        let Restored {
+            facts,
+            petitions,
+            rollbacks,
+            decisions,
+        } = restored;
         let mut ledgers: HashMap<WorkloadRef, Ledger> = HashMap::new();
         for fact in &facts {
             ledgers.entry(fact.target.clone()).or_default().apply(fact);
@@ -80,7 +85,11 @@ impl Steward {
         let petitions = petitions
             .into_iter()
             .map(|petition| {
-                let mut standing = Standing { petition, told: Vec::new(), answered: None };
+                let mut standing = Standing {
+                    petition,
+                    told: Vec::new(),
+                    answered: None,
+                };
                 let id = standing.petition.id;
                 for decision in decisions.iter().filter(|d| d.petition == Some(id)) {
                     match &decision.verdict {
@@ -98,7 +107,10 @@ impl Steward {
             ledgers,
             seen: HashMap::new(),
             petitions,
-            rollbacks: rollbacks.into_iter().map(|rollback| (rollback.id, rollback)).collect(),
+            rollbacks: rollbacks
+                .into_iter()
+                .map(|rollback| (rollback.id, rollback))
+                .collect(),
             again: None,
         }
     }
@@ -107,7 +119,10 @@ impl Steward {
         match change {
             Change::Petition(petition) => self.petition(petition, now, out),
             Change::Fact(fact) => {
-                self.ledgers.entry(fact.target.clone()).or_default().apply(fact);
+                self.ledgers
+                    .entry(fact.target.clone())
+                    .or_default()
+                    .apply(fact);
             }
             Change::Tried(result) => self.tried(result, now, out),
             _ => {}
@@ -125,8 +140,11 @@ impl Steward {
         match self.petitions.get_mut(&id) {
             Some(standing) => standing.petition = petition.clone(),
             None => {
-                let standing =
-                    Standing { petition: petition.clone(), told: Vec::new(), answered: None };
+                let standing = Standing {
+                    petition: petition.clone(),
+                    told: Vec::new(),
+                    answered: None,
+                };
                 self.petitions.insert(id, standing);
             }
         }
@@ -146,12 +164,17 @@ impl Steward {
         if let Some(rollback) = ended
             && matches!(rollback.stage, Stage::NotCaused | Stage::Failed { .. })
         {
-            out.push(Change::Notice(self.recovered_later(workload, rollback, now)));
+            out.push(Change::Notice(
+                self.recovered_later(workload, rollback, now),
+            ));
         }
     }
 
     fn schedule(&mut self, now: Timestamp) {
-        let open = self.petitions.values().any(|standing| !self.is_answered(standing));
+        let open = self
+            .petitions
+            .values()
+            .any(|standing| !self.is_answered(standing));
         self.again = open.then(|| now + ANEW);
     }
 
@@ -174,7 +197,11 @@ impl Steward {
     }
 
     fn fact(&mut self, target: &WorkloadRef, what: What, now: Timestamp, out: &mut Changes) {
-        let fact = Fact { target: target.clone(), at: now, what };
+        let fact = Fact {
+            target: target.clone(),
+            at: now,
+            what,
+        };
         self.ledgers.entry(target.clone()).or_default().apply(&fact);
         out.push(Change::Fact(fact));
     }
@@ -197,7 +224,9 @@ impl Steward {
     fn tried(&mut self, result: &TrialResult, now: Timestamp, out: &mut Changes) {
         let id = result.rollback;
         if let Some(why) = &result.superseded {
-            let Some(mut row) = self.rollbacks.get(&id).cloned() else { return };
+            let Some(mut row) = self.rollbacks.get(&id).cloned() else {
+                return;
+            };
             let before = row.stage.clone();
             if row.supersede(why, now) {
                 self.moved(&before, row, now, out);
@@ -224,12 +253,18 @@ impl Steward {
         let template = row.rollout.template;
         match &row.stage {
             Stage::Verifying { .. } => {
-                let what = What::Quarantined { template, rollback: id };
+                let what = What::Quarantined {
+                    template,
+                    rollback: id,
+                };
                 self.fact(&row.target, what, now, out);
                 out.push(Change::Trial(request(&row)));
             }
             Stage::NotCaused => {
-                let what = What::Released { template, rollback: id };
+                let what = What::Released {
+                    template,
+                    rollback: id,
+                };
                 self.fact(&row.target, what, now, out);
             }
             Stage::Requested
@@ -245,13 +280,18 @@ impl Steward {
 
     fn command(&mut self, command: &Command, now: Timestamp, out: &mut Changes) {
         out.reply = Some(match &command.what {
-            Order::RollBack { workload, to, dry_run } => {
-                self.requested(workload, *to, *dry_run, &command.by, now, out)
-            }
+            Order::RollBack {
+                workload,
+                to,
+                dry_run,
+            } => self.requested(workload, *to, *dry_run, &command.by, now, out),
             Order::Prove { workload, template } => match self.spec.workload(workload).cloned() {
                 Some(workload) => {
                     let by = Some(command.by.as_str().into());
-                    let what = What::Proven { template: *template, by };
+                    let what = What::Proven {
+                        template: *template,
+                        by,
+                    };
                     self.fact(&workload.target, what, now, out);
                     Reply::Done
                 }
@@ -295,7 +335,10 @@ impl Machine for Steward {
         match event {
             StewardEvent::Post(post) => {
                 self.post(&post.change, now, out);
-                out.push(Change::Read { role: Role::Steward, seq: post.seq });
+                out.push(Change::Read {
+                    role: Role::Steward,
+                    seq: post.seq,
+                });
             }
             StewardEvent::Sighting(sighting) => match sighting {
                 Sighting::Seen(seen) => {
@@ -339,4 +382,3 @@ impl Machine for Steward {
         self.again
     }
 }
-
