@@ -193,6 +193,11 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets what is older than it has to be kept. Nothing that is open is ever forgotten.
     /// Answers the number of rows (or segments) that went.
     async fn retain(&self, retention: Retention, now: Timestamp) -> Result<u64, StoreError>;
+    /// Brings what was written piecemeal into the form in which it rests; changes no answer. Answers the
+    /// number of pieces that were brought in. Nothing to do for a store that has only one form.
+    async fn compact(&self) -> Result<u64, StoreError> {
+        Ok(0)
+    }
     /// Whether the store can be read and written now.
     async fn ping(&self) -> Result<(), StoreError>;
     /// Closes it; what was committed is on disk.
