@@ -115,14 +115,28 @@ mod tests {
 
     #[test]
     fn misspelt_options_and_missing_values_are_refused() {
-        for line in ["test --fats", "test --only", "torture --rounds 0", "setup now", "tset"] {
+        for line in [
+            "test --fats",
+            "test --only",
+            "torture --rounds 0",
+            "setup now",
+            "tset",
+        ] {
             assert!(parsed(line).is_err(), "{line} was accepted");
         }
     }
 
     #[test]
     fn torture_has_a_default() {
-        assert_eq!(parsed("torture").unwrap(), Task::Torture { rounds: TORTURE_ROUNDS });
-        assert_eq!(parsed("torture --rounds 7").unwrap(), Task::Torture { rounds: 7 });
+        assert_eq!(
+            parsed("torture").unwrap(),
+            Task::Torture {
+                rounds: TORTURE_ROUNDS
+            }
+        );
+        assert_eq!(
+            parsed("torture --rounds 7").unwrap(),
+            Task::Torture { rounds: 7 }
+        );
     }
 }

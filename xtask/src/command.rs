@@ -59,7 +59,12 @@ pub fn output(command: &mut Command) -> Result<String> {
         let complaint = String::from_utf8_lossy(&output.stderr);
         let end: Vec<&str> = complaint.lines().rev().take(5).collect();
         let end: Vec<&str> = end.into_iter().rev().collect();
-        bail!("`{}` ended with {}: {}", shown(command), output.status, end.join(" | "));
+        bail!(
+            "`{}` ended with {}: {}",
+            shown(command),
+            output.status,
+            end.join(" | ")
+        );
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -77,16 +82,25 @@ pub fn run_watched(
         .stdout(Stdio::piped())
         .spawn()
         .with_context(|| format!("failed to start `{}`", shown(command)))?;
-    let pipe = child.stdout.take().expect("standard output was asked for as a pipe");
+    let pipe = child
+        .stdout
+        .take()
+        .expect("standard output was asked for as a pipe");
     let mut reader = BufReader::new(pipe);
     let mut line = Vec::new();
     let mut terminal = std::io::stdout().lock();
-    while reader.read_until(b'\n', &mut line).context("failed to read its output")? > 0 {
+    while reader
+        .read_until(b'\n', &mut line)
+        .context("failed to read its output")?
+        > 0
+    {
         terminal.write_all(&line)?;
         look(String::from_utf8_lossy(&line).trim_end());
         line.clear();
     }
-    child.wait().with_context(|| format!("failed to wait for `{}`", shown(command)))
+    child
+        .wait()
+        .with_context(|| format!("failed to wait for `{}`", shown(command)))
 }
 
 /// Looks a program up in `PATH`, as a shell would.

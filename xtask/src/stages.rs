@@ -24,10 +24,15 @@ pub fn run(selection: &Selection) -> Result<ExitCode> {
     check_names(selection, &test_files)?;
     let needs_world = |name: &str| name == RULES || is_story(name, &test_files);
     let all_names = names(&test_files);
-    let wants_world =
-        !selection.fast && all_names.iter().any(|name| selection.wants(name) && needs_world(name));
-    let (world, mut summary) =
-        if wants_world { setup::everything()? } else { (setup::nothing(), Summary::new()) };
+    let wants_world = !selection.fast
+        && all_names
+            .iter()
+            .any(|name| selection.wants(name) && needs_world(name));
+    let (world, mut summary) = if wants_world {
+        setup::everything()?
+    } else {
+        (setup::nothing(), Summary::new())
+    };
     for name in all_names {
         if !selection.wants(&name) {
             continue;
@@ -45,7 +50,12 @@ pub fn run(selection: &Selection) -> Result<ExitCode> {
 fn names(test_files: &[String]) -> Vec<String> {
     let before = ["fmt", "clippy", "docs", "unit", "doctests"];
     let after = ["deny", RULES];
-    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let owned = |names: &[&str]| {
+        names
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect::<Vec<_>>()
+    };
     [owned(&before), test_files.to_vec(), owned(&after)].concat()
 }
 
@@ -57,7 +67,10 @@ fn check_names(selection: &Selection, test_files: &[String]) -> Result<()> {
     let known = names(test_files);
     for name in &selection.only {
         if !known.contains(name) {
-            bail!("no stage is called `{name}`; there are: {}", known.join(" "));
+            bail!(
+                "no stage is called `{name}`; there are: {}",
+                known.join(" ")
+            );
         }
     }
     Ok(())
@@ -75,7 +88,13 @@ fn stage(name: &str, world: &World) -> Outcome {
             command.arg("--document-private-items");
             checked(command.env("RUSTDOCFLAGS", "-D warnings"))
         }
-        "unit" => run_tests(&mut cargo(&["test", "--workspace", "--quiet", "--lib", "--bins"])),
+        "unit" => run_tests(&mut cargo(&[
+            "test",
+            "--workspace",
+            "--quiet",
+            "--lib",
+            "--bins",
+        ])),
         "doctests" => run_doctests(),
         "deny" => deny(),
         RULES => rules(world),
@@ -147,8 +166,15 @@ impl Counts {
 
 impl std::fmt::Display for Counts {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { passed, failed, ignored } = self;
-        write!(formatter, "{passed} passed, {failed} failed, {ignored} ignored")
+        let Self {
+            passed,
+            failed,
+            ignored,
+        } = self;
+        write!(
+            formatter,
+            "{passed} passed, {failed} failed, {ignored} ignored"
+        )
     }
 }
 
@@ -190,7 +216,10 @@ fn rule_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).context("failed to list dashboards")? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "yaml" || extension == "yml")
+        {
             files.push(path);
         }
     }
@@ -222,15 +251,31 @@ mod tests {
         let mut counts = Counts::default();
         counts.add("test result: ok. 5 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out");
         counts.add("test domain::passed ... ok");
-        counts.add("test result: FAILED. 1 passed; 3 failed; 0 ignored; 0 measured; 9 filtered out");
-        assert_eq!(counts, Counts { passed: 6, failed: 3, ignored: 2 });
+        counts
+            .add("test result: FAILED. 1 passed; 3 failed; 0 ignored; 0 measured; 9 filtered out");
+        assert_eq!(
+            counts,
+            Counts {
+                passed: 6,
+                failed: 3,
+                ignored: 2
+            }
+        );
     }
 
     #[test]
     fn a_stage_that_does_not_exist_is_refused_with_the_names_of_all() {
-        let selection = Selection { fast: false, only: vec!["lint".to_owned()] };
-        let error = check_names(&selection, &["tidy".to_owned()]).unwrap_err().to_string();
-        assert!(error.contains("clippy") && error.contains("tidy"), "{error}");
+        let selection = Selection {
+            fast: false,
+            only: vec!["lint".to_owned()],
+        };
+        let error = check_names(&selection, &["tidy".to_owned()])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("clippy") && error.contains("tidy"),
+            "{error}"
+        );
     }
 
     #[test]

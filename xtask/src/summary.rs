@@ -25,7 +25,10 @@ pub struct Summary {
 
 impl Summary {
     pub fn new() -> Self {
-        Self { lines: Vec::new(), watch: Stopwatch::start() }
+        Self {
+            lines: Vec::new(),
+            watch: Stopwatch::start(),
+        }
     }
 
     /// Runs one stage under a heading and records how it ended.
@@ -38,7 +41,11 @@ impl Summary {
 
     /// Records and prints one line; used directly by what prints no heading.
     pub fn record(&mut self, name: &str, outcome: Outcome, elapsed: Elapsed) {
-        let line = Line { name: name.to_owned(), outcome, elapsed };
+        let line = Line {
+            name: name.to_owned(),
+            outcome,
+            elapsed,
+        };
         println!("{}", line.text());
         self.lines.push(line);
     }
@@ -48,7 +55,10 @@ impl Summary {
     }
 
     fn count(&self, wanted: impl Fn(&Outcome) -> bool) -> usize {
-        self.lines.iter().filter(|line| wanted(&line.outcome)).count()
+        self.lines
+            .iter()
+            .filter(|line| wanted(&line.outcome))
+            .count()
     }
 
     /// Prints every line again, then the counts; the exit code says whether anything failed.
@@ -64,7 +74,11 @@ impl Summary {
             "{passed} passed, {failed} failed, {skipped} skipped in {}",
             self.watch.elapsed()
         );
-        if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        if failed == 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -91,10 +105,21 @@ mod tests {
         let mut summary = Summary::new();
         let elapsed = Elapsed(Duration::from_secs(1));
         summary.record("fmt", Outcome::Passed(String::new()), elapsed);
-        summary.record("deny", Outcome::Skipped("not installed".to_owned()), elapsed);
+        summary.record(
+            "deny",
+            Outcome::Skipped("not installed".to_owned()),
+            elapsed,
+        );
         assert_eq!(summary.failed(), 0);
-        summary.record("unit", Outcome::Failed("exit status: 101".to_owned()), elapsed);
+        summary.record(
+            "unit",
+            Outcome::Failed("exit status: 101".to_owned()),
+            elapsed,
+        );
         assert_eq!(summary.failed(), 1);
-        assert_eq!(format!("{:?}", summary.close()), format!("{:?}", ExitCode::FAILURE));
+        assert_eq!(
+            format!("{:?}", summary.close()),
+            format!("{:?}", ExitCode::FAILURE)
+        );
     }
 }

@@ -39,7 +39,9 @@ pub fn obtain(cache: &Path) -> Result<Part<PathBuf>> {
     }
     let module = root().join("tests/controlplane");
     let version = kubernetes_version(&module)?;
-    let place = cache.join("controlplane").join(place_name(&module, &version)?);
+    let place = cache
+        .join("controlplane")
+        .join(place_name(&module, &version)?);
     if missing(&place).is_none() {
         let how = format!("{version} found in {}{remark}", place.display());
         return Ok(Part { value: place, how });
@@ -74,7 +76,15 @@ fn build(go: &Path, module: &Path, version: &str, folder: &Path) -> Result<()> {
     );
     let mut command = Command::new(go);
     command
-        .args(["build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", &flags, "-o"])
+        .args([
+            "build",
+            "-mod=readonly",
+            "-trimpath",
+            "-buildvcs=false",
+            "-ldflags",
+            &flags,
+            "-o",
+        ])
         // The slash at the end makes it a folder that receives every binary.
         .arg(format!("{}/", folder.display()))
         .args(PACKAGES)
@@ -96,7 +106,11 @@ fn kubernetes_version(module: &Path) -> Result<String> {
 fn required_version(go_mod: &str, module: &str) -> Option<String> {
     go_mod.lines().find_map(|line| {
         let line = line.trim().trim_start_matches("require ");
-        line.strip_prefix(module)?.strip_prefix(' ')?.split_whitespace().next().map(str::to_owned)
+        line.strip_prefix(module)?
+            .strip_prefix(' ')?
+            .split_whitespace()
+            .next()
+            .map(str::to_owned)
     })
 }
 
@@ -104,8 +118,8 @@ fn place_name(module: &Path, version: &str) -> Result<String> {
     let mut hash = Fnv::new();
     for name in SOURCES {
         let path = module.join(name);
-        let bytes = std::fs::read(&path)
-            .with_context(|| format!("failed to read {}", path.display()))?;
+        let bytes =
+            std::fs::read(&path).with_context(|| format!("failed to read {}", path.display()))?;
         hash.add(name.as_bytes());
         hash.add(&bytes);
     }
@@ -143,7 +157,10 @@ mod tests {
     #[test]
     fn the_version_is_read_from_the_module_and_not_from_a_longer_name() {
         let text = "require (\n\tk8s.io/kubernetes-extra v9.9.9\n\tk8s.io/kubernetes v1.36.3\n)\n";
-        assert_eq!(required_version(text, "k8s.io/kubernetes").as_deref(), Some("v1.36.3"));
+        assert_eq!(
+            required_version(text, "k8s.io/kubernetes").as_deref(),
+            Some("v1.36.3")
+        );
         let module = root().join("tests/controlplane");
         assert!(kubernetes_version(&module).unwrap().starts_with("v1."));
     }

@@ -32,7 +32,14 @@ pub fn candidate(package: &str) -> Result<String> {
 /// # Errors
 /// If one cannot be fetched (after the lists were refreshed once) or unpacked.
 pub fn unpack(packages: &[&str], folder: &Path) -> Result<()> {
-    let fetch = || output(Command::new("apt-get").arg("download").args(packages).current_dir(folder));
+    let fetch = || {
+        output(
+            Command::new("apt-get")
+                .arg("download")
+                .args(packages)
+                .current_dir(folder),
+        )
+    };
     if fetch().is_err() {
         // Lists older than the archive name files that are gone; with root that can be mended.
         output(Command::new("apt-get").arg("update")).context("failed to refresh package lists")?;
@@ -49,12 +56,19 @@ pub fn unpack(packages: &[&str], folder: &Path) -> Result<()> {
 }
 
 fn known_candidate(package: &str) -> Result<Option<String>> {
-    let policy = output(Command::new("apt-cache").args(["policy", package]).env("LC_ALL", "C"))?;
+    let policy = output(
+        Command::new("apt-cache")
+            .args(["policy", package])
+            .env("LC_ALL", "C"),
+    )?;
     Ok(parse_candidate(&policy))
 }
 
 fn parse_candidate(policy: &str) -> Option<String> {
-    let version = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate:"))?.trim();
+    let version = policy
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("Candidate:"))?
+        .trim();
     (version != "(none)").then(|| version.to_owned())
 }
 
@@ -64,7 +78,8 @@ mod tests {
 
     #[test]
     fn the_candidate_is_read_from_the_policy() {
-        let policy = "prometheus:\n  Installed: (none)\n  Candidate: 2.42.0+ds-5\n  Version table:\n";
+        let policy =
+            "prometheus:\n  Installed: (none)\n  Candidate: 2.42.0+ds-5\n  Version table:\n";
         assert_eq!(parse_candidate(policy).as_deref(), Some("2.42.0+ds-5"));
         assert_eq!(parse_candidate("x:\n  Candidate: (none)\n"), None);
         assert_eq!(parse_candidate(""), None);

@@ -40,8 +40,12 @@ pub fn obtain(cache: &Path) -> Result<(PathBuf, String)> {
 
 /// `go version go1.26.8 linux/amd64` is (1, 26).
 fn release(version: &str) -> Option<(u32, u32)> {
-    let word = version.split_whitespace().find_map(|word| word.strip_prefix("go1."))?;
-    let minor = word.split(|character: char| !character.is_ascii_digit()).next()?;
+    let word = version
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix("go1."))?;
+    let minor = word
+        .split(|character: char| !character.is_ascii_digit())
+        .next()?;
     Some((1, minor.parse().ok()?))
 }
 
@@ -77,7 +81,11 @@ fn fetch(wanted: &str, folder: &Path) -> Result<()> {
     )?;
     // A module has no modes: what runs must be made to.
     let toolchain = modules.join(&module);
-    output(Command::new("chmod").args(["-R", "a+x"]).args([toolchain.join("bin"), toolchain.join("pkg")]))?;
+    output(
+        Command::new("chmod")
+            .args(["-R", "a+x"])
+            .args([toolchain.join("bin"), toolchain.join("pkg")]),
+    )?;
     for entry in std::fs::read_dir(&toolchain)? {
         let entry = entry?;
         std::fs::rename(entry.path(), folder.join(entry.file_name()))?;
@@ -91,9 +99,14 @@ fn fetch(wanted: &str, folder: &Path) -> Result<()> {
 fn borrow_from_debian(folder: &Path) -> Result<PathBuf> {
     let candidate = debian::candidate("golang-go")?;
     // `2:1.19~1` is served by the packages of 1.19.
-    let version = candidate.split_once(':').map_or(candidate.as_str(), |(_, version)| version);
+    let version = candidate
+        .split_once(':')
+        .map_or(candidate.as_str(), |(_, version)| version);
     let series = version.split(['~', '-', '+']).next().unwrap_or(version);
-    let packages = [format!("golang-{series}-go"), format!("golang-{series}-src")];
+    let packages = [
+        format!("golang-{series}-go"),
+        format!("golang-{series}-src"),
+    ];
     debian::unpack(&[&packages[0], &packages[1]], folder)?;
     Ok(folder.join(format!("usr/lib/go-{series}")))
 }

@@ -40,7 +40,9 @@ impl World {
     }
 
     pub fn promtool(&self) -> Option<&Path> {
-        self.prometheus.as_ref().map(|binaries| binaries.promtool.as_path())
+        self.prometheus
+            .as_ref()
+            .map(|binaries| binaries.promtool.as_path())
     }
 
     /// The contract with `tests/support/assets.rs`.
@@ -85,7 +87,10 @@ pub fn everything() -> Result<(World, Summary)> {
 
 /// A world without parts, for what does not need any.
 pub fn nothing() -> World {
-    World { assets: None, prometheus: None }
+    World {
+        assets: None,
+        prometheus: None,
+    }
 }
 
 fn obtain<T>(
@@ -122,7 +127,10 @@ fn cache() -> Result<PathBuf> {
 
 /// Makes `place` whole or not at all: `fill` works in a folder beside it, which is then moved in.
 fn fill_at_once(place: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let name = place.file_name().context("a part of the cache needs a name")?.to_string_lossy();
+    let name = place
+        .file_name()
+        .context("a part of the cache needs a name")?
+        .to_string_lossy();
     let making = place.with_file_name(format!("{name}{MAKING}{}", std::process::id()));
     sweep_abandoned(place);
     std::fs::create_dir_all(&making)
@@ -146,7 +154,10 @@ const MAKING: &str = ".making-";
 
 /// Removes what a set-up that was killed left beside `place`; best effort, it is only space.
 fn sweep_abandoned(place: &Path) {
-    let Some(shelf) = place.parent().and_then(|shelf| std::fs::read_dir(shelf).ok()) else {
+    let Some(shelf) = place
+        .parent()
+        .and_then(|shelf| std::fs::read_dir(shelf).ok())
+    else {
         return;
     };
     for entry in shelf.flatten() {
@@ -190,7 +201,10 @@ mod tests {
             Ok(std::fs::write(making.join("binary"), "ours")?)
         })
         .unwrap();
-        assert_eq!(std::fs::read_to_string(place.join("binary")).unwrap(), "theirs");
+        assert_eq!(
+            std::fs::read_to_string(place.join("binary")).unwrap(),
+            "theirs"
+        );
         std::fs::remove_dir_all(place.parent().unwrap()).unwrap();
     }
 }

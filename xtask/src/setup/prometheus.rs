@@ -20,12 +20,21 @@ pub fn obtain(cache: &Path) -> Result<Part<Binaries>> {
         (find_program("prometheus"), find_program("promtool"))
     {
         let how = format!("found in PATH ({})", prometheus.display());
-        return Ok(Part { value: Binaries { prometheus, promtool }, how });
+        return Ok(Part {
+            value: Binaries {
+                prometheus,
+                promtool,
+            },
+            how,
+        });
     }
     let shelf = cache.join("prometheus");
     if let Some((place, binaries)) = cached(&shelf) {
         let how = format!("found in {}", place.display());
-        return Ok(Part { value: binaries, how });
+        return Ok(Part {
+            value: binaries,
+            how,
+        });
     }
     let version = debian::candidate("prometheus").context(HINT)?;
     let place = shelf.join(folder_name(&version));
@@ -33,16 +42,28 @@ pub fn obtain(cache: &Path) -> Result<Part<Binaries>> {
     let Some(binaries) = binaries_in(&place) else {
         bail!("the package prometheus {version} has no usr/bin/prometheus and promtool; {HINT}");
     };
-    let how = format!("{version} fetched from Debian's packages into {}", place.display());
-    Ok(Part { value: binaries, how })
+    let how = format!(
+        "{version} fetched from Debian's packages into {}",
+        place.display()
+    );
+    Ok(Part {
+        value: binaries,
+        how,
+    })
 }
 
 /// The newest by name; more than one is there only after a distribution was upgraded.
 fn cached(shelf: &Path) -> Option<(PathBuf, Binaries)> {
-    let mut places: Vec<PathBuf> =
-        std::fs::read_dir(shelf).ok()?.flatten().map(|entry| entry.path()).collect();
+    let mut places: Vec<PathBuf> = std::fs::read_dir(shelf)
+        .ok()?
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
     places.sort();
-    places.into_iter().rev().find_map(|place| binaries_in(&place).map(|found| (place, found)))
+    places
+        .into_iter()
+        .rev()
+        .find_map(|place| binaries_in(&place).map(|found| (place, found)))
 }
 
 fn binaries_in(place: &Path) -> Option<Binaries> {
@@ -52,14 +73,23 @@ fn binaries_in(place: &Path) -> Option<Binaries> {
         && promtool.is_file()
         // A folder in the making is moved to its place when it is whole.
         && !place.to_string_lossy().contains(MAKING);
-    whole.then_some(Binaries { prometheus, promtool })
+    whole.then_some(Binaries {
+        prometheus,
+        promtool,
+    })
 }
 
 /// Epochs and tildes are no good in the names of folders.
 fn folder_name(version: &str) -> String {
     version
         .chars()
-        .map(|character| if character.is_ascii_alphanumeric() { character } else { '-' })
+        .map(|character| {
+            if character.is_ascii_alphanumeric() {
+                character
+            } else {
+                '-'
+            }
+        })
         .collect()
 }
 
