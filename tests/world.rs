@@ -2,7 +2,10 @@
 
 #[cfg(test)]
 #[path = "support/mod.rs"]
-#[expect(dead_code, reason = "the stories use the rest: the daemon, the other signals")]
+#[expect(
+    dead_code,
+    reason = "the stories use the rest: the daemon, the other signals"
+)]
 mod support;
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
 //! `kubectl` of the pinned version, for what people do with it: manifests.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
 
 use super::assets;
 use super::controlplane::ControlPlane;
@@ -46,60 +49,106 @@ pub fn kubectl(
     }
 }
 
-/// Builds a kustomization and gives its documents as YAML, one string each.
+/// Builds a kustomization and gives its objects, defaults not filled in.
 ///
 /// # Errors
-/// What `kubectl kustomize` complained.
-pub fn kustomize(plane: &ControlPlane, folder: &Path) -> Result<Vec<String>, String> {
+/// What `kubectl` complained.
+pub fn kustomize(plane: &ControlPlane, folder: &Path) -> Result<Vec<Value>, String> {
     let folder = folder.to_str().ok_or("an odd path")?;
     let built = kubectl(plane, &["kustomize", folder], None)?;
-    Ok(built.split("\n---\n").map(str::to_owned).collect())
-}
-
-/// Applies those documents of a kustomization whose kind is named, for example the accounts and roles
-/// of `k8s/` without the Deployment, whose pod nothing here could run.
-///
-/// # Errors
-/// What `kubectl apply` complained.
-pub fn apply_kinds(plane: &ControlPlane, folder: &Path, kinds: &[&str]) -> Result<(), String> {
-    let documents = kustomize(plane, folder)?;
-    let wanted: Vec<String> = documents
+    // From YAML to JSON by the one tool at hand that reads both; the server is not asked to store.
+    let arguments = [
+        "create",
+        "--dry-run=client",
+        "--validate=false",
+        "-o",
+        "json",
+        "-f",
+        "-",
+    ];
+    let objects = kubectl(plane, &arguments, Some(&built))?;
+    serde_json::Deserializer::from_str(&objects)
         .into_iter()
-        .filter(|text| kinds.contains(&kind(text)))
-        .collect();
-    if wanted.is_empty() {
-        return Err(format!("{} has nothing of {kinds:?}", folder.display()));
-    }
-    let input = wanted.join("\n---\n");
-    kubectl(plane, &["apply", "--server-side", "-f", "-"], Some(&input)).map(|_| ())
+        .collect::<Result<Vec<Value>, _>>()
+        .map_err(|error| format!("odd output of kubectl: {error}"))
 }
 
-/// Has the API server check every document of a kustomization as if it were applied. Namespaces that
-/// it brings must be there already: a dry run creates none.
+/// Has the API server check every object of a kustomization as if it were applied, strictly: an unknown
+/// field is a refusal and not a warning. Gives their number.
 ///
 /// # Errors
 /// What the server refused.
 pub fn check_on_server(plane: &ControlPlane, folder: &Path) -> Result<usize, String> {
-    let documents = kustomize(plane, folder)?;
-    let input = documents.join("\n---\n");
-    // Strict: an unknown or misspelt field is a refusal and not a warning.
-    let arguments = [
-        "apply",
-        "--server-side",
-        "--dry-run=server",
-        "--validate=strict",
-        "-f",
-        "-",
-    ];
-    kubectl(plane, &arguments, Some(&input))?;
-    Ok(documents.len())
+    let objects = kustomize(plane, folder)?;
+    // A dry run creates no namespace, and what would live in one is then refused: they come first.
+    let namespaces: BTreeSet<&str> = objects
+        .iter()
+        .filter_map(|object| object["metadata"]["namespace"].as_str())
+        .collect();
+    for name in namespaces {
+        let namespace =
+            json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+        apply(plane, &[namespace], &[])?;
+    }
+    apply(plane, &objects, &["--dry-run=server", "--validate=strict"])?;
+    Ok(objects.len())
 }
 
-fn kind(document: &str) -> &str {
-    document
-        .lines()
-        .find_map(|line| line.strip_prefix("kind:"))
-        .map_or("", str::trim)
+/// Installs the identity of a kustomization (`k8s/`) into a story's namespace: its service account with
+/// its roles, and nothing that would run. Gives the account's name, for `kubeconfig_for`.
+///
+/// What it binds cluster-wide gets a name of the story's own, so that stories do not take each
+/// other's rights away.
+///
+/// # Errors
+/// What `kubectl` complained, or that there is no service account in it.
+pub fn install_account(
+    plane: &ControlPlane,
+    folder: &Path,
+    namespace: &str,
+) -> Result<String, String> {
+    let mut account = None;
+    let mut wanted = Vec::new();
+    for mut object in kustomize(plane, folder)? {
+        let name = object["metadata"]["name"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        match object["kind"].as_str().unwrap_or_default() {
+            "ServiceAccount" => {
+                object["metadata"]["namespace"] = namespace.into();
+                account = Some(name);
+            }
+            "Role" => object["metadata"]["namespace"] = namespace.into(),
+            "RoleBinding" => {
+                object["metadata"]["namespace"] = namespace.into();
+                bind_in(&mut object, namespace);
+            }
+            "ClusterRoleBinding" => {
+                object["metadata"]["name"] = format!("{name}-{namespace}").into();
+                bind_in(&mut object, namespace);
+            }
+            "ClusterRole" => {}
+            _ => continue,
+        }
+        wanted.push(object);
+    }
+    let account = account.ok_or_else(|| format!("{} has no ServiceAccount", folder.display()))?;
+    apply(plane, &wanted, &[])?;
+    Ok(account)
+}
+
+fn bind_in(binding: &mut Value, namespace: &str) {
+    let subjects = binding["subjects"].as_array_mut().into_iter().flatten();
+    for subject in subjects.filter(|subject| subject["kind"] == "ServiceAccount") {
+        subject["namespace"] = namespace.into();
+    }
+}
+
+fn apply(plane: &ControlPlane, objects: &[Value], more: &[&str]) -> Result<(), String> {
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects });
+    let arguments = [&["apply", "--server-side", "-f", "-"], more].concat();
+    kubectl(plane, &arguments, Some(&list.to_string())).map(|_| ())
 }
 
 fn program() -> PathBuf {

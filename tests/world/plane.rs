@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::core::v1::{Service, ServiceAccount};
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use serde_json::json;
@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::support::controlplane::{client_of, control_plane};
 use crate::support::eventually::eventually;
 use crate::support::faults::{Fault, FaultProxy};
-use crate::support::kubectl::{apply_kinds, check_on_server, kubectl};
+use crate::support::kubectl::{check_on_server, install_account, kubectl};
 
 const SOON: Duration = Duration::from_secs(30);
 const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -196,35 +196,76 @@ async fn a_client_behind_a_proxy_loses_the_api_server_and_finds_it_again() {
     .await;
 }
 
+const MANIFESTS: &str = r"
+apiVersion: v1
+kind: ServiceAccount
+metadata: { name: daemon }
+---
+apiVersion: v1
+kind: Service
+metadata: { name: web }
+spec: { ports: [{ port: 80 }] }
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: { name: daemon }
+rules: [{ apiGroups: [apps], resources: [deployments], verbs: [list] }]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: { name: daemon }
+roleRef: { apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: daemon }
+subjects: [{ kind: ServiceAccount, name: daemon, namespace: product }]
+";
+
 #[tokio::test]
-async fn manifests_are_checked_by_the_server_and_applied_by_kind() {
+async fn manifests_are_checked_by_the_server_strictly() {
     let plane = control_plane().await;
-    let namespace = plane.namespace("manifests").await;
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-    let files = format!("namespace: {namespace}\nresources: [all.yaml]\n");
-    write("kustomization.yaml", &files);
-    let account = "apiVersion: v1\nkind: ServiceAccount\nmetadata: { name: daemon }\n";
-    let service = "apiVersion: v1\nkind: Service\nmetadata: { name: web }\n\
-                   spec: { ports: [{ port: 80 }] }\n";
-    write("all.yaml", &format!("{account}---\n{service}"));
-
-    assert_eq!(check_on_server(plane, folder.path()), Ok(2));
-    apply_kinds(plane, folder.path(), &["ServiceAccount"]).unwrap();
-    let listed = |kind| kubectl(plane, &["-n", &namespace, "get", kind, "-o", "name"], None);
-    assert!(
-        listed("serviceaccounts")
-            .unwrap()
-            .contains("serviceaccount/daemon")
+    write(
+        "kustomization.yaml",
+        "namespace: product\nresources: [all.yaml]\n",
     );
-    assert_eq!(
-        listed("services").unwrap(),
-        "",
-        "only the kind that was asked for"
+    write("all.yaml", MANIFESTS);
+    assert_eq!(check_on_server(plane, folder.path()), Ok(4));
+    let services = kubectl(
+        plane,
+        &["-n", "product", "get", "services", "-o", "name"],
+        None,
     );
+    assert_eq!(services, Ok(String::new()), "a check stores nothing");
 
-    write("all.yaml", &service.replace("ports", "prots"));
+    write("all.yaml", &MANIFESTS.replace("ports", "prots"));
     let refused = check_on_server(plane, folder.path()).unwrap_err();
     assert!(refused.contains("prots"), "{refused}");
-    apply_kinds(plane, folder.path(), &["Deployment"]).unwrap_err();
+}
+
+#[tokio::test]
+async fn two_stories_install_the_same_account_and_both_keep_their_rights() {
+    let plane = control_plane().await;
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "kustomization.yaml",
+        "namespace: product\nresources: [all.yaml]\n",
+    );
+    write("all.yaml", MANIFESTS);
+    let mut clients = Vec::new();
+    for story in ["first", "second"] {
+        let namespace = plane.namespace(story).await;
+        let account = install_account(plane, folder.path(), &namespace).unwrap();
+        assert_eq!(account, "daemon");
+        let client = client_of(&plane.kubeconfig_for(&namespace, &account).await).await;
+        clients.push((namespace, client));
+    }
+    for (namespace, client) in clients {
+        let deployments: Api<Deployment> = Api::all(client.clone());
+        eventually("the role has arrived at the authorizer", SOON, || async {
+            deployments.list(&ListParams::default()).await
+        })
+        .await;
+        let services: Api<Service> = Api::namespaced(client, &namespace);
+        services.list(&ListParams::default()).await.unwrap_err();
+    }
 }
