@@ -15,3 +15,7 @@ mod plane;
 #[cfg(test)]
 #[path = "world/loopback.rs"]
 mod loopback;
+
+#[cfg(test)]
+#[path = "world/processes.rs"]
+mod processes;

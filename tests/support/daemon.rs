@@ -18,12 +18,16 @@ const STOPPED_WITHIN: Duration = Duration::from_secs(25);
 /// How to start one. Two daemons of one story need different folders and ports.
 #[derive(Clone, Debug)]
 pub struct DaemonPlan {
+    /// The binary of this build, unless a story says otherwise.
+    pub binary: PathBuf,
     /// The configuration directory; the story writes it, `daemon.listen` included.
     pub config: PathBuf,
     /// The port that the configuration names.
     pub port: u16,
     /// Where its log goes: `holdfast.log`, appended over restarts.
     pub folder: PathBuf,
+    /// What comes after `run --config DIR`.
+    pub arguments: Vec<String>,
     pub environment: Vec<(String, String)>,
 }
 
@@ -37,17 +41,13 @@ impl DaemonPlan {
     /// A daemon in `folder` with its configuration in `folder/config`.
     pub fn new(folder: &Path, port: u16) -> Self {
         Self {
+            binary: PathBuf::from(env!("CARGO_BIN_EXE_holdfast")),
             config: folder.join("config"),
             port,
             folder: folder.to_path_buf(),
-            environment: vec![("HOLDFAST_LOG_LEVEL".to_owned(), "debug".to_owned())],
+            arguments: Vec::new(),
+            environment: Vec::new(),
         }
-    }
-
-    #[must_use]
-    pub fn env(mut self, name: &str, value: &str) -> Self {
-        self.environment.push((name.to_owned(), value.to_owned()));
-        self
     }
 }
 
@@ -196,14 +196,22 @@ impl Daemon {
 }
 
 fn start_process(plan: &DaemonPlan) -> Process {
-    let binary = Path::new(env!("CARGO_BIN_EXE_holdfast"));
-    let arguments = [
+    let DaemonPlan {
+        binary,
+        config,
+        folder,
+        arguments,
+        environment,
+        ..
+    } = plan;
+    let fixed = [
         "run".to_owned(),
         "--config".to_owned(),
-        plan.config.to_string_lossy().into_owned(),
+        config.to_string_lossy().into_owned(),
     ];
-    let log = plan.folder.join("holdfast.log");
-    Process::start("holdfast", binary, &arguments, &plan.environment, &log)
+    let arguments = [&fixed, arguments.as_slice()].concat();
+    let log = folder.join("holdfast.log");
+    Process::start("holdfast", binary, &arguments, environment, &log)
         .unwrap_or_else(|reason| panic!("{reason}"))
 }
 

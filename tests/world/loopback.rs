@@ -1,76 +1,17 @@
-//! Processes, proxies, receivers and Prometheus behave, and misbehave, as they say.
+//! Proxies, receivers and Prometheus behave, and misbehave, as they say.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::assets;
-use crate::support::controlplane::random_hex;
 use crate::support::daemon::{http_client, sum_of};
 use crate::support::eventually::{eventually, never};
 use crate::support::faults::{Fault, FaultProxy};
-use crate::support::process::{Process, Signal};
 use crate::support::prometheus::{Prometheus, Target};
 use crate::support::receiver::{Behaviour, Receiver};
 use crate::support::slack::{refusal, start_slack};
 
 const SOON: Duration = Duration::from_secs(30);
-
-fn shell(script: &str) -> (Process, std::path::PathBuf) {
-    let log = assets::run_folder().join(format!("shell-{}.log", random_hex()));
-    let arguments = ["-c".to_owned(), script.to_owned()];
-    let process = Process::start(
-        "shell",
-        std::path::Path::new("/bin/sh"),
-        &arguments,
-        &[],
-        &log,
-    )
-    .unwrap();
-    (process, log)
-}
-
-fn state_of(id: u32) -> String {
-    let text = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-    text.rsplit_once(") ")
-        .map_or("gone", |(_, rest)| &rest[..1])
-        .to_owned()
-}
-
-#[tokio::test]
-async fn a_process_is_frozen_thawed_asked_to_end_and_its_code_is_known() {
-    let (mut process, log) = shell("trap 'exit 7' TERM; echo up; while :; do sleep 0.05; done");
-    eventually("it runs", SOON, || async {
-        let text = std::fs::read_to_string(&log).unwrap_or_default();
-        if text == "up\n" { Ok(()) } else { Err(text) }
-    })
-    .await;
-    process.signal(Signal::Stop);
-    eventually("it is frozen", SOON, || async {
-        let state = state_of(process.id());
-        if state == "T" { Ok(()) } else { Err(state) }
-    })
-    .await;
-    process.signal(Signal::Continue);
-    process.signal(Signal::Terminate);
-    assert_eq!(process.ended(SOON).await, Some(7));
-}
-
-#[tokio::test]
-async fn a_process_is_gone_when_its_owner_is_even_if_frozen() {
-    let (mut process, _log) = shell("exec sleep 1000");
-    let id = process.id();
-    process.signal(Signal::Stop);
-    drop(process);
-    assert_eq!(state_of(id), "gone");
-}
-
-#[tokio::test]
-async fn a_killed_process_says_so() {
-    let (mut process, _log) = shell("exec sleep 1000");
-    process.kill().await;
-    assert_eq!(process.end_code(), Some(128 + 9));
-}
 
 fn message(text: &str) -> Value {
     json!({ "text": text })

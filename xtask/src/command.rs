@@ -31,6 +31,12 @@ pub fn shown(command: &Command) -> String {
     words.join(OsStr::new(" ")).to_string_lossy().into_owned()
 }
 
+/// The program and its first argument: enough to tell which it was, below the full line.
+fn named(command: &Command) -> String {
+    let whole = shown(command);
+    whole.split(' ').take(2).collect::<Vec<_>>().join(" ")
+}
+
 /// Runs it with its output where ours goes.
 ///
 /// # Errors
@@ -41,7 +47,7 @@ pub fn run(command: &mut Command) -> Result<()> {
         .status()
         .with_context(|| format!("failed to start `{}`", shown(command)))?;
     if !status.success() {
-        bail!("`{}` ended with {status}", shown(command));
+        bail!("`{}` ended with {status}", named(command));
     }
     Ok(())
 }
