@@ -88,14 +88,14 @@ impl Daemon {
         code.unwrap_or_else(|| panic!("SIGTERM did not end it\n{}", self.process.log_end(30)))
     }
 
-    /// SIGSTOP: alive to the kernel, dead to everyone else.
-    pub fn freeze(&mut self) {
-        self.process.signal(Signal::Stop);
+    /// SIGSTOP: alive to the kernel, dead to everyone else. It stands still when this returns.
+    pub async fn freeze(&mut self) {
+        self.process.freeze().await;
     }
 
     /// SIGCONT: it goes on where it was, and its clock has jumped.
     pub fn thaw(&mut self) {
-        self.process.signal(Signal::Continue);
+        self.process.thaw();
     }
 
     /// SIGHUP: read the configuration again.

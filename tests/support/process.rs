@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::eventually::eventually;
+
 /// Two background jobs, the program and the reader of the pipe; whichever ends first ends the other.
 /// Signals are sent by the reader, a builtin loop, so that nothing of it is left behind.
 const KEEPER: &str = r#"
@@ -129,6 +131,23 @@ impl Process {
         }
     }
 
+    /// Freezes it, and returns when every thread of it stands still.
+    pub async fn freeze(&mut self) {
+        self.signal(Signal::Stop);
+        let tasks = PathBuf::from(format!("/proc/{}/task", self.id));
+        eventually("it is frozen", Duration::from_secs(10), || async {
+            let states = states_of(&tasks);
+            let still = !states.is_empty() && states.chars().all(|state| state == 'T');
+            if still { Ok(()) } else { Err(states) }
+        })
+        .await;
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&mut self) {
+        self.signal(Signal::Continue);
+    }
+
     /// The exit code if it has ended; 128 + signal if one ended it.
     pub fn end_code(&self) -> Option<i32> {
         *self.end.borrow()
@@ -168,6 +187,16 @@ impl Drop for Process {
             eprintln!("failed to wait for the keeper of {}: {error}", self.name);
         }
     }
+}
+
+/// One letter a thread, as the kernel has it: `R` runs, `S` sleeps, `T` is stopped.
+fn states_of(tasks: &Path) -> String {
+    let entries = std::fs::read_dir(tasks).into_iter().flatten().flatten();
+    let stats = entries.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
+    // The name before the state may hold anything but is closed by the last parenthesis.
+    stats
+        .filter_map(|stat| stat.rsplit_once(") ")?.1.chars().next())
+        .collect()
 }
 
 /// Ports of loopback that were free a moment ago, all different.

@@ -36,13 +36,9 @@ async fn a_process_is_frozen_thawed_asked_to_end_and_its_code_is_known() {
         if text == "up\n" { Ok(()) } else { Err(text) }
     })
     .await;
-    process.signal(Signal::Stop);
-    eventually("it is frozen", SOON, || async {
-        let state = state_of(process.id());
-        if state == "T" { Ok(()) } else { Err(state) }
-    })
-    .await;
-    process.signal(Signal::Continue);
+    process.freeze().await;
+    assert_eq!(state_of(process.id()), "T");
+    process.thaw();
     process.signal(Signal::Terminate);
     assert_eq!(process.ended(SOON).await, Some(7));
 }
@@ -51,7 +47,7 @@ async fn a_process_is_frozen_thawed_asked_to_end_and_its_code_is_known() {
 async fn a_process_is_gone_when_its_owner_is_even_if_frozen() {
     let (mut process, _log) = shell("exec sleep 1000");
     let id = process.id();
-    process.signal(Signal::Stop);
+    process.freeze().await;
     drop(process);
     assert_eq!(state_of(id), "gone");
 }
@@ -102,7 +98,7 @@ async fn a_daemon_is_frozen_thawed_killed_and_started_again_on_its_directory() {
         Some(1.0)
     );
 
-    daemon.freeze();
+    daemon.freeze().await;
     daemon.get_json("/version").await.unwrap_err();
     daemon.thaw();
     let version = |json: &serde_json::Value| Some(json["etcdserver"].as_str()?.to_owned());
