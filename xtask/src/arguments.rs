@@ -11,7 +11,7 @@ Usage: cargo xtask TASK
   setup                             only set up the test world (control plane, Prometheus)
   torture [--rounds N]              the crash stories, N random points (default 200)
 
-Stages: fmt clippy docs unit doctests, one for each file of tests/, deny rules";
+Stages: fmt clippy docs unit doctests, one for each file of tests/, deny advisories rules";
 
 /// The default of `torture`: enough for every step of a rollback to be hit many times.
 const TORTURE_ROUNDS: u32 = 200;

@@ -49,7 +49,7 @@ pub fn run(selection: &Selection) -> Result<ExitCode> {
 
 fn names(test_files: &[String]) -> Vec<String> {
     let before = ["fmt", "clippy", "docs", "unit", "doctests"];
-    let after = ["deny", RULES];
+    let after = ["deny", "advisories", RULES];
     let owned = |names: &[&str]| {
         names
             .iter()
@@ -97,6 +97,7 @@ fn stage(name: &str, world: &World) -> Outcome {
         ])),
         "doctests" => run_doctests(),
         "deny" => deny(),
+        "advisories" => advisories(),
         RULES => rules(world),
         file => {
             let mut command = cargo(&["test", "--package", "holdfast", "--test", file]);
@@ -178,14 +179,45 @@ impl std::fmt::Display for Counts {
     }
 }
 
+/// What `deny.toml` says of licences, sources and duplicates; needs nothing but cargo-deny.
 fn deny() -> Outcome {
-    let Some(program) = find_program("cargo-deny") else {
-        return Outcome::Skipped(
-            "no cargo-deny here, and building it takes minutes: cargo install --locked cargo-deny"
-                .to_owned(),
-        );
+    match cargo_deny(&["bans", "licenses", "sources"]) {
+        Ok(mut command) => checked(&mut command),
+        Err(skipped) => skipped,
+    }
+}
+
+/// Known vulnerabilities. Their list comes from the network: without it nothing can be said, and that
+/// is no fault of the change.
+fn advisories() -> Outcome {
+    let mut command = match cargo_deny(&["advisories"]) {
+        Ok(command) => command,
+        Err(skipped) => return skipped,
     };
-    checked(Command::new(program).args(["check"]).current_dir(root()))
+    match output(&mut command) {
+        Ok(_) => Outcome::Passed(String::new()),
+        Err(error)
+            if error
+                .to_string()
+                .contains("failed to fetch advisory database") =>
+        {
+            Outcome::Skipped("the database of advisories cannot be fetched from here".to_owned())
+        }
+        Err(error) => Outcome::Failed(format!("{error:#}")),
+    }
+}
+
+fn cargo_deny(checks: &[&str]) -> Result<Command, Outcome> {
+    let program = find_program("cargo-deny").ok_or_else(|| {
+        let why = "no cargo-deny, and building it takes minutes: cargo install --locked cargo-deny";
+        Outcome::Skipped(why.to_owned())
+    })?;
+    let mut command = Command::new(program);
+    command
+        .args(["--color", "never", "check"])
+        .args(checks)
+        .current_dir(root());
+    Ok(command)
 }
 
 /// Every Prometheus rule file of `dashboards/` through promtool.
