@@ -4,6 +4,7 @@
 //!   client ──► proxy ──► upstream        Pass
 //!          ─x                            Refuse: nobody listens, open connections are reset
 //!          ──► (silence)                 BlackHole: accepted, then nothing, open ones included
+//!          ──► proxy ──► upstream        LoseAnswers: requests arrive, nothing comes back
 //!          ──► proxy ──► upstream        CutMidBody: half of the next answer's body, then a reset
 //!          ──► proxy ──► upstream        Slow: each piece of an answer is held back
 //!          ──► proxy                     Answer: this HTTP answer, whatever was asked
@@ -27,6 +28,9 @@ pub enum Fault {
     Pass,
     Refuse,
     BlackHole,
+    /// What was asked has happened, and the asker cannot know. A new TLS connection cannot even begin, so
+    /// break one that is open.
+    LoseAnswers,
     CutMidBody,
     Slow(Duration),
     /// For plain HTTP: a status, a content type and a body, then the connection is closed.
@@ -164,7 +168,7 @@ async fn connection(
     let mut from_server = vec![0; 16 * 1024];
     loop {
         let fault = faults.borrow_and_update().clone();
-        match fault {
+        match &fault {
             Fault::Refuse => return reset(client),
             Fault::BlackHole => {
                 if faults.changed().await.is_err() {
@@ -177,9 +181,9 @@ async fn connection(
                 content_type,
                 body,
             } => {
-                return answer(client, status, content_type, &body).await;
+                return answer(client, *status, content_type, body).await;
             }
-            Fault::Pass | Fault::CutMidBody | Fault::Slow(_) => {}
+            Fault::Pass | Fault::LoseAnswers | Fault::CutMidBody | Fault::Slow(_) => {}
         }
         let server = match &mut server {
             Some(server) => server,
@@ -190,6 +194,8 @@ async fn connection(
             },
         };
         tokio::select! {
+            // The fault first: once `set` has returned, nothing more passes under the old one.
+            biased;
             changed = faults.changed() => {
                 if changed.is_err() {
                     return;
@@ -206,7 +212,7 @@ async fn connection(
             read = server.read(&mut from_server) => match read {
                 Ok(count) if count > 0 => {
                     let piece = &from_server[..count];
-                    if let Flow::Reset = answer_piece(&mut client, piece, &mut faults).await {
+                    if let Flow::Reset = answer_piece(&mut client, piece, &fault).await {
                         return reset(client);
                     }
                 }
@@ -217,24 +223,20 @@ async fn connection(
 }
 
 /// Passes on a piece of the upstream's answer, or as much of it as the fault lets through.
-async fn answer_piece(
-    client: &mut TcpStream,
-    piece: &[u8],
-    faults: &mut watch::Receiver<Fault>,
-) -> Flow {
-    let fault = faults.borrow().clone();
-    if let Fault::Slow(delay) = fault {
-        tokio::time::sleep(delay).await;
-    }
-    let passed = if fault == Fault::CutMidBody {
-        &piece[..cut(piece)]
-    } else {
-        piece
+async fn answer_piece(client: &mut TcpStream, piece: &[u8], fault: &Fault) -> Flow {
+    let (passed, then) = match fault {
+        Fault::LoseAnswers => return Flow::On,
+        Fault::CutMidBody => (&piece[..cut(piece)], Flow::Reset),
+        Fault::Slow(delay) => {
+            tokio::time::sleep(*delay).await;
+            (piece, Flow::On)
+        }
+        // The others are seen before anything is read.
+        Fault::Pass | Fault::Refuse | Fault::BlackHole | Fault::Answer { .. } => (piece, Flow::On),
     };
-    let written = client.write_all(passed).await;
-    match (written, fault) {
-        (Err(_), _) | (Ok(()), Fault::CutMidBody) => Flow::Reset,
-        (Ok(()), _) => Flow::On,
+    match client.write_all(passed).await {
+        Ok(()) => then,
+        Err(_) => Flow::Reset,
     }
 }
 

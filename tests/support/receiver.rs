@@ -108,6 +108,11 @@ impl Receiver {
         receiver
     }
 
+    /// For a `FaultProxy` in front of it.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub fn url(&self) -> String {
         format!("http://{}/hook", self.address)
     }

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::support::daemon::{http_client, sum_of};
 use crate::support::eventually::{eventually, never};
@@ -51,6 +53,39 @@ async fn a_receiver_keeps_every_post_and_counts_a_retry_once() {
         ("/hook", Some("b"))
     );
     assert!(two.at >= receiver.posts()[0].at);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_of_a_request_that_arrived() {
+    let receiver = Receiver::start().await;
+    let mut proxy = FaultProxy::start(receiver.address()).await;
+    proxy.set(Fault::LoseAnswers).await;
+    let url = format!("{}/hook", proxy.url());
+    let sent = http_client().post(&url).json(&message("once")).send();
+    let lost = tokio::time::timeout(Duration::from_millis(500), sent).await;
+    assert!(lost.is_err(), "{lost:?}");
+    assert_eq!(receiver.accepted().len(), 1);
+}
+
+#[tokio::test]
+async fn a_refusing_proxy_resets_what_is_open_and_keeps_its_address() {
+    let receiver = Receiver::start().await;
+    let mut proxy = FaultProxy::start(receiver.address()).await;
+    let mut open = TcpStream::connect(proxy.address()).await.unwrap();
+    // Through to the other side, so that the connection is one that the proxy has taken.
+    open.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
+    let mut some = [0; 12];
+    open.read_exact(&mut some).await.unwrap();
+    proxy.set(Fault::Refuse).await;
+    let mut rest = Vec::new();
+    let end = open.read_to_end(&mut rest).await;
+    assert_eq!(end.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+    let refused = TcpStream::connect(proxy.address()).await.unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    proxy.set(Fault::Pass).await;
+    TcpStream::connect(proxy.address()).await.unwrap();
 }
 
 #[tokio::test]
