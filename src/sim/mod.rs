@@ -22,6 +22,7 @@ pub mod controllers;
 pub mod image;
 pub mod node;
 mod object;
+pub mod person;
 mod pod;
 pub mod service;
 mod serving;

@@ -1,23 +1,19 @@
-//! The whole simulated cluster, and what a person would do to it with `kubectl`.
+//! The whole simulated cluster in one value.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
 use http::HeaderValue;
 use http::header::USER_AGENT;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Namespace, Service};
-use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::{Client, Config};
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::Now;
 use super::api::{ApiServer, Audit, Fault, HISTORY_MAX, Store};
 use super::controllers::Controllers;
 use super::node::{Node, NodeError, NodeOptions};
+use super::person::{Person, PersonError};
 use super::service::{Behind, ProxyError, ServiceProxy};
 
 /// How a simulated cluster is made.
@@ -53,21 +49,12 @@ pub enum SimError {
     /// The proxy did not start.
     #[error("failed to start a service proxy")]
     Proxy(#[source] ProxyError),
-    /// The API server refused.
-    #[error("the simulated API server did not take {what}")]
-    Write {
-        /// What was written.
-        what: String,
-        /// The refusal.
-        #[source]
-        error: Box<kube::Error>,
-    },
+    /// What a person wanted was not done.
+    #[error("failed to do to the simulated cluster what was asked for")]
+    Person(#[source] PersonError),
     /// A URL or header could not be read.
     #[error("{0} cannot be used for a client")]
     Unusable(String),
-    /// A rollout did not end in time.
-    #[error("deployment {0} was not rolled out in time")]
-    NotRolledOut(String),
 }
 
 impl Default for SimOptions {
@@ -154,18 +141,9 @@ impl SimCluster {
         self.api.heal();
     }
 
-    /// Makes sure that a namespace exists.
-    ///
-    /// # Errors
-    /// If the API server refuses.
-    pub async fn apply_namespace(&self, name: &str) -> Result<(), SimError> {
-        self.apply::<Namespace>(
-            Api::all(self.client()),
-            name,
-            json!({"metadata": {"name": name}}),
-        )
-        .await?;
-        Ok(())
+    /// Somebody who does to the cluster what people do with `kubectl`.
+    pub fn person(&self) -> Person {
+        Person::new(self.client())
     }
 
     /// Makes a Deployment (and a Service and a namespace of or for it) as asked for.
@@ -179,56 +157,14 @@ impl SimCluster {
         image: &str,
         replicas: u32,
     ) -> Result<Deployment, SimError> {
-        self.apply_namespace(namespace).await?;
-        self.apply_service(namespace, name, BTreeMap::from([("app", name)]))
-            .await?;
-        let container = json!({
-            "name": name,
-            "image": image,
-            "ports": [{"containerPort": super::pod::PORT}],
-            "readinessProbe": {
-                "httpGet": {"path": "/health", "port": super::pod::PORT},
-                "periodSeconds": 1,
-                "failureThreshold": 2,
-            },
-        });
-        let deployment = json!({
-            "metadata": {"name": name, "labels": {"app": name}},
-            "spec": {
-                "replicas": replicas,
-                "selector": {"matchLabels": {"app": name}},
-                "template": {
-                    "metadata": {"labels": {"app": name, "tenant": namespace}},
-                    "spec": {"containers": [container]},
-                },
-            },
-        });
-        let deployments = Api::namespaced(self.client(), namespace);
-        self.apply(deployments, name, deployment).await
-    }
-
-    /// Makes a Service that selects pods by labels, on port 80.
-    ///
-    /// # Errors
-    /// If the API server refuses.
-    pub async fn apply_service(
-        &self,
-        namespace: &str,
-        name: &str,
-        selector: BTreeMap<&str, &str>,
-    ) -> Result<Service, SimError> {
-        let service = json!({
-            "metadata": {"name": name},
-            "spec": {
-                "selector": selector,
-                "ports": [{"port": 80, "targetPort": super::pod::PORT}],
-            },
-        });
-        self.apply(Api::namespaced(self.client(), namespace), name, service)
+        let person = self.person();
+        person
+            .apply_deployment(namespace, name, image, replicas)
             .await
+            .map_err(SimError::Person)
     }
 
-    /// Gives the first container another image, as `kubectl set image` does.
+    /// Gives the container named like the Deployment another image, as `kubectl set image` does.
     ///
     /// # Errors
     /// If the API server refuses.
@@ -238,30 +174,10 @@ impl SimCluster {
         name: &str,
         image: &str,
     ) -> Result<Deployment, SimError> {
-        let patch = json!({"spec": {"template": {"spec": {"containers": [
-            {"name": name, "image": image},
-        ]}}}});
-        let deployments: Api<Deployment> = Api::namespaced(self.client(), namespace);
-        let params = PatchParams {
-            field_manager: Some("sim".to_owned()),
-            ..PatchParams::default()
-        };
-        deployments
-            .patch(name, &params, &Patch::Strategic(patch))
+        self.person()
+            .set_image(namespace, name, image)
             .await
-            .map_err(refused(name))
-    }
-
-    /// Starts a proxy before a Service.
-    ///
-    /// # Errors
-    /// If it cannot listen.
-    pub async fn proxy(&self, namespace: &str, service: &str) -> Result<ServiceProxy, SimError> {
-        let behind = Behind::Service(service.to_owned());
-        let client = self.client_named("sim-proxy")?;
-        ServiceProxy::start(client, namespace, behind)
-            .await
-            .map_err(SimError::Proxy)
+            .map_err(SimError::Person)
     }
 
     /// Waits until the Deployment's newest template is rolled out.
@@ -274,63 +190,22 @@ impl SimCluster {
         name: &str,
         within: Duration,
     ) -> Result<Deployment, SimError> {
-        let deployments: Api<Deployment> = Api::namespaced(self.client(), namespace);
-        let deadline = Instant::now() + within;
-        let mut newest = self.api.store().newest();
-        loop {
-            newest.mark_unchanged();
-            let deployment = deployments.get(name).await.map_err(refused(name))?;
-            if is_rolled_out(&deployment) {
-                return Ok(deployment);
-            }
-            match tokio::time::timeout_at(deadline, newest.changed()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) | Err(_) => return Err(SimError::NotRolledOut(name.to_owned())),
-            }
-        }
+        self.person()
+            .rolled_out(namespace, name, within)
+            .await
+            .map_err(SimError::Person)
     }
 
-    /// Creates an object, or merges it into the one that exists.
-    async fn apply<K>(&self, api: Api<K>, name: &str, object: Value) -> Result<K, SimError>
-    where
-        K: Clone + DeserializeOwned + serde::Serialize + std::fmt::Debug,
-    {
-        let unreadable = |error: serde_json::Error| SimError::Unusable(format!("{name}: {error}"));
-        let typed = serde_json::from_value(object.clone()).map_err(unreadable)?;
-        match api.create(&PostParams::default(), &typed).await {
-            Err(kube::Error::Api(exists)) if exists.code == 409 => {
-                let patch = Patch::Merge(object);
-                api.patch(name, &PatchParams::default(), &patch)
-                    .await
-                    .map_err(refused(name))
-            }
-            created => created.map_err(refused(name)),
-        }
-    }
-}
-
-/// Whether every pod is of the newest template and available.
-fn is_rolled_out(deployment: &Deployment) -> bool {
-    let status = deployment.status.clone().unwrap_or_default();
-    let wanted = deployment
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.replicas)
-        .unwrap_or(1);
-    status.observed_generation >= deployment.metadata.generation
-        && [
-            status.replicas,
-            status.updated_replicas,
-            status.available_replicas,
-        ]
-        .iter()
-        .all(|count| count.unwrap_or(0) == wanted)
-}
-
-fn refused(what: &str) -> impl Fn(kube::Error) -> SimError {
-    move |error| SimError::Write {
-        what: what.to_owned(),
-        error: Box::new(error),
+    /// Starts a proxy before a Service.
+    ///
+    /// # Errors
+    /// If it cannot listen.
+    pub async fn proxy(&self, namespace: &str, service: &str) -> Result<ServiceProxy, SimError> {
+        let behind = Behind::Service(service.to_owned());
+        let client = self.client_named("sim-proxy")?;
+        ServiceProxy::start(client, namespace, behind)
+            .await
+            .map_err(SimError::Proxy)
     }
 }
 

@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::resource::Resource;
+use super::store::Key;
 
 /// Why a request was refused; the code, reason and message a real API server would answer.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -61,23 +62,54 @@ impl Refusal {
         Self::new(409, "Conflict", message).about(resource, name)
     }
 
-    /// A precondition on uid or resourceVersion does not hold.
-    pub fn precondition(resource: &Resource, name: &str, what: &str, seen: &str, is: &str) -> Self {
+    /// The whole object was sent with a uid it does not have; the sentence is the real server's, its
+    /// storage's key included.
+    pub fn replaced_another(key: &Key, seen: &str, is: &str) -> Self {
+        let Key {
+            resource,
+            namespace,
+            name,
+        } = key;
+        let path = [resource.plural, namespace, name]
+            .join("/")
+            .replace("//", "/");
         let message = format!(
-            "Operation cannot be fulfilled on {} \"{name}\": Precondition failed: \
-             {what} in precondition: {seen}, {what} in object meta: {is}",
+            "Operation cannot be fulfilled on {} \"{name}\": StorageError: invalid object, Code: 4, \
+             Key: /registry/{path}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: \
+             UID in precondition: {seen}, UID in object meta: {is}",
             resource.qualified()
+        );
+        Self::new(409, "Conflict", message).about(resource, name)
+    }
+
+    /// A deletion named a uid the object does not have.
+    pub fn deleted_another(resource: &Resource, name: &str, seen: &str, is: &str) -> Self {
+        let message = format!(
+            "Operation cannot be fulfilled on {} \"{name}\": the UID in the precondition ({seen}) \
+             does not match the UID in record ({is}). The object might have been deleted and then \
+             recreated",
+            resource.qualified_kind()
+        );
+        Self::new(409, "Conflict", message).about(resource, name)
+    }
+
+    /// A deletion named a version the object no longer has.
+    pub fn deleted_older(resource: &Resource, name: &str, seen: &str, is: &str) -> Self {
+        let message = format!(
+            "Operation cannot be fulfilled on {} \"{name}\": the ResourceVersion in the precondition \
+             ({seen}) does not match the ResourceVersion in record ({is}). The object might have \
+             been modified",
+            resource.qualified_kind()
         );
         Self::new(409, "Conflict", message).about(resource, name)
     }
 
     /// A field has a value it must not have.
     pub fn invalid(resource: &Resource, name: &str, field: &str, problem: &str) -> Self {
-        let qualified = match resource.group {
-            "" => resource.kind.to_owned(),
-            group => format!("{}.{group}", resource.kind),
-        };
-        let message = format!("{qualified} \"{name}\" is invalid: {field}: {problem}");
+        let message = format!(
+            "{} \"{name}\" is invalid: {field}: {problem}",
+            resource.qualified_kind()
+        );
         let mut refusal = Self::new(422, "Invalid", message).about(resource, name);
         refusal.details["kind"] = resource.kind.into();
         refusal.details["causes"] =

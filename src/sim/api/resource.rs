@@ -162,6 +162,14 @@ impl Resource {
         }
     }
 
+    /// The kind with its group, as some refusals name it: `Deployment.apps`, `Pod`.
+    pub fn qualified_kind(&self) -> String {
+        match self.group {
+            "" => self.kind.to_owned(),
+            group => format!("{}.{group}", self.kind),
+        }
+    }
+
     /// The `apiVersion` of its objects.
     pub fn api_version(&self) -> String {
         match self.group {

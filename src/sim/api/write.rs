@@ -121,14 +121,12 @@ impl Store {
         let mut state = self.lock();
         let current = state.objects.get(key).cloned();
         let current = current.ok_or_else(|| Refusal::not_found(resource, &key.name))?;
-        let refuse = |what, seen: &str, is: &str| {
-            Err(Refusal::precondition(resource, &key.name, what, seen, is))
-        };
-        let version = text(&current, "/metadata/resourceVersion");
-        match (&deletion.uid, &deletion.version) {
-            (Some(seen), _) if seen != uid(&current) => return refuse("UID", seen, uid(&current)),
-            (_, Some(seen)) if seen != version => return refuse("ResourceVersion", seen, version),
-            _ => {}
+        let (own_uid, version) = (uid(&current), text(&current, "/metadata/resourceVersion"));
+        if let Some(seen) = deletion.uid.as_ref().filter(|seen| *seen != own_uid) {
+            return Err(Refusal::deleted_another(resource, &key.name, seen, own_uid));
+        }
+        if let Some(seen) = deletion.version.as_ref().filter(|seen| *seen != version) {
+            return Err(Refusal::deleted_older(resource, &key.name, seen, version));
         }
         let grace = self.grace_of(key, &current, deletion);
         if grace == 0 && list(&current, "/metadata/finalizers").is_empty() {
@@ -231,7 +229,7 @@ fn check_identity(key: &Key, form: Form, current: &Value, object: &Value) -> Res
     let seen = uid(object);
     if !seen.is_empty() && seen != uid(current) {
         return Err(match form {
-            Form::Replace => Refusal::precondition(resource, name, "UID", seen, uid(current)),
+            Form::Replace => Refusal::replaced_another(key, seen, uid(current)),
             Form::Patch => {
                 let problem = format!("Invalid value: {seen:?}: field is immutable");
                 Refusal::invalid(resource, name, "metadata.uid", &problem)

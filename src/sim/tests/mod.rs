@@ -1,8 +1,10 @@
 //! Stories of the simulated cluster, told through a `kube::Client` over HTTP.
 
 mod api;
+mod plane;
 mod rollout;
 mod running;
+mod same;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,7 +135,7 @@ fn undo(deployment: &Deployment, target: &ReplicaSet) -> json_patch::Patch {
 }
 
 /// Looks again until the condition holds.
-async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + SOON;
     while !condition().await {
         assert!(

@@ -194,8 +194,8 @@ async fn recreate_ends_the_old_pods_before_it_makes_new_ones() {
         .unwrap()
         .version;
     let last_old = of_pods
-        .filter(|c| images(&c.object) == "shop:v1")
-        .next_back()
+        .rev()
+        .find(|c| images(&c.object) == "shop:v1")
         .unwrap();
     assert!(last_old.deleted && last_old.version < first_new);
 }

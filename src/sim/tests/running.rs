@@ -174,6 +174,7 @@ async fn a_service_switched_to_another_colour_sends_there() {
         cluster.rolled_out(NAMESPACE, colour, SOON).await.unwrap();
     }
     cluster
+        .person()
         .apply_service(NAMESPACE, "web", BTreeMap::from([("app", "blue")]))
         .await
         .unwrap();
