@@ -96,12 +96,12 @@ pub fn ask(case: &Case<'_>) -> Vec<GuardResult> {
         .iter()
         .map(|(guard, ask)| match ask(case) {
             Ok(detail) => GuardResult {
-                guard,
+                guard: (*guard).into(),
                 result: Ok(()),
                 detail,
             },
             Err((hold, detail)) => GuardResult {
-                guard,
+                guard: (*guard).into(),
                 result: Err(hold),
                 detail,
             },
