@@ -22,6 +22,7 @@ use crate::wire::fixture::{self, at};
 /// Where a store keeps its things: it can be opened again.
 enum Place {
     Memory(Arc<Memory>),
+    Sqlite(tempfile::TempDir),
 }
 
 impl Place {
@@ -29,9 +30,16 @@ impl Place {
         Self::Memory(Arc::new(Memory::new()))
     }
 
+    fn sqlite() -> Self {
+        Self::Sqlite(tempfile::tempdir().unwrap())
+    }
+
     async fn open(&self) -> Arc<dyn Store> {
         match self {
             Self::Memory(memory) => Arc::clone(memory) as Arc<dyn Store>,
+            Self::Sqlite(directory) => super::open(&directory.path().join("holdfast.db"))
+                .await
+                .unwrap(),
         }
     }
 
@@ -47,6 +55,12 @@ macro_rules! stories {
             $(#[tokio::test]
             async fn $story() {
                 super::$story(super::Place::memory()).await;
+            })*
+        }
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $story() {
+                super::$story(super::Place::sqlite()).await;
             })*
         }
     };
