@@ -52,7 +52,11 @@ impl Ledger {
     pub fn apply(&mut self, fact: &Fact) {
         let at = fact.at;
         match &fact.what {
-            What::FirstSeen { template, revision, images } => {
+            What::FirstSeen {
+                template,
+                revision,
+                images,
+            } => {
                 let entry = self.entry(*template, at);
                 entry.revision = revision.or(entry.revision);
                 if !images.is_empty() {
@@ -88,7 +92,10 @@ impl Ledger {
                 let entry = self.entry(*template, at);
                 entry.quarantined = Some((*rollback, at));
             }
-            What::Released { template, rollback: _ } => {
+            What::Released {
+                template,
+                rollback: _,
+            } => {
                 let entry = self.entry(*template, at);
                 entry.quarantined = None;
                 entry.blamed = None;
@@ -103,7 +110,11 @@ impl Ledger {
         if entry.proven.is_none() {
             entry.kept = Duration::ZERO;
         }
-        if self.rollouts.last().is_some_and(|last| last.id == rollout.id) {
+        if self
+            .rollouts
+            .last()
+            .is_some_and(|last| last.id == rollout.id)
+        {
             return;
         }
         self.rollouts.push(rollout.clone());
@@ -145,7 +156,9 @@ impl Ledger {
 
     /// All templates.
     pub fn entries(&self) -> impl Iterator<Item = (TemplateDigest, &Entry)> {
-        self.entries.iter().map(|(template, entry)| (*template, entry))
+        self.entries
+            .iter()
+            .map(|(template, entry)| (*template, entry))
     }
 
     /// The present rollout.
@@ -169,7 +182,10 @@ impl Ledger {
         for rollout in self.rollouts.iter().rev() {
             let entry = self.entries.get(&rollout.id.template);
             let proven = entry.is_some_and(|entry| {
-                entry.proven.or(entry.proven_before_blame).is_some_and(|at| at < current.began)
+                entry
+                    .proven
+                    .or(entry.proven_before_blame)
+                    .is_some_and(|at| at < current.began)
             });
             if rollout.first_sight || (proven && rollout.id != current.id) {
                 break;
@@ -197,8 +213,13 @@ impl Ledger {
     /// How far a template is trusted.
     #[must_use]
     pub fn trust(&self, template: TemplateDigest) -> Trust {
-        let Some(entry) = self.entries.get(&template) else { return Trust::Seen };
-        let current = self.rollouts.last().is_some_and(|rollout| rollout.id.template == template);
+        let Some(entry) = self.entries.get(&template) else {
+            return Trust::Seen;
+        };
+        let current = self
+            .rollouts
+            .last()
+            .is_some_and(|rollout| rollout.id.template == template);
         if entry.quarantined.is_some() {
             Trust::Quarantined
         } else if entry.blamed.is_some() {
@@ -248,7 +269,11 @@ mod tests {
 
     fn rollout(name: &str, revision: u64, began: i64, by: Option<RollbackId>) -> What {
         What::Began(Box::new(Rollout {
-            id: RolloutId { uid: Uid("u".into()), template: template(name), revision },
+            id: RolloutId {
+                uid: Uid("u".into()),
+                template: template(name),
+                revision,
+            },
             target: WorkloadRef::deployment("shop", "api"),
             from: Some(template("v2")),
             began: Timestamp::from_secs(began),
@@ -265,7 +290,11 @@ mod tests {
         let mut ledger = Ledger::default();
         for (second, what) in facts {
             let target = WorkloadRef::deployment("shop", "api");
-            ledger.apply(&Fact { target, at: Timestamp::from_secs(second), what });
+            ledger.apply(&Fact {
+                target,
+                at: Timestamp::from_secs(second),
+                what,
+            });
         }
         ledger
     }
@@ -275,22 +304,57 @@ mod tests {
         let rollback = RollbackId(Digest::of(&["r"]));
         let mut facts = vec![
             (10, rollout("v1", 1, 10, None)),
-            (20, What::Proven { template: template("v1"), by: None }),
-            (30, What::Blamed { template: template("v1") }),
-            (31, What::Quarantined { template: template("v1"), rollback }),
+            (
+                20,
+                What::Proven {
+                    template: template("v1"),
+                    by: None,
+                },
+            ),
+            (
+                30,
+                What::Blamed {
+                    template: template("v1"),
+                },
+            ),
+            (
+                31,
+                What::Quarantined {
+                    template: template("v1"),
+                    rollback,
+                },
+            ),
         ];
-        assert_eq!(ledger(facts.clone()).trust(template("v1")), Trust::Quarantined);
-        facts.push((40, What::Released { template: template("v1"), rollback }));
+        assert_eq!(
+            ledger(facts.clone()).trust(template("v1")),
+            Trust::Quarantined
+        );
+        facts.push((
+            40,
+            What::Released {
+                template: template("v1"),
+                rollback,
+            },
+        ));
         let ledger = ledger(facts);
         assert_eq!(ledger.trust(template("v1")), Trust::Proven);
-        assert_eq!(ledger.get(template("v1")).unwrap().proven, Some(Timestamp::from_secs(20)));
+        assert_eq!(
+            ledger.get(template("v1")).unwrap().proven,
+            Some(Timestamp::from_secs(20))
+        );
     }
 
     #[test]
     fn a_fix_shipped_over_a_bad_release_does_not_hide_when_the_chain_began() {
         let facts = vec![
             (10, rollout("v1", 1, 10, None)),
-            (20, What::Proven { template: template("v1"), by: None }),
+            (
+                20,
+                What::Proven {
+                    template: template("v1"),
+                    by: None,
+                },
+            ),
             (30, rollout("v2", 2, 30, None)),
             (40, rollout("v2-1", 3, 40, None)),
         ];
@@ -307,7 +371,10 @@ mod tests {
         ];
         let ledger = ledger(facts);
         assert_eq!(ledger.reapplied(template("v2"), Timestamp::from_secs(0)), 1);
-        assert_eq!(ledger.reapplied(template("v2"), Timestamp::from_secs(60)), 0);
+        assert_eq!(
+            ledger.reapplied(template("v2"), Timestamp::from_secs(60)),
+            0
+        );
         assert_eq!(ledger.reapplied(template("v1"), Timestamp::from_secs(0)), 0);
     }
 }

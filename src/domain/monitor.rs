@@ -50,27 +50,44 @@ pub fn measure(
     match objective.measure {
         Measure::Availability => {
             let tally = series.count(now, over, since).tally;
-            Measured { value: Value::ratio(tally.good, tally.valid()), samples: tally.valid() }
+            Measured {
+                value: Value::ratio(tally.good, tally.valid()),
+                samples: tally.valid(),
+            }
         }
         Measure::ErrorRatio => {
             let tally = series.count(now, over, since).tally;
-            Measured { value: Value::ratio(tally.bad, tally.valid()), samples: tally.valid() }
+            Measured {
+                value: Value::ratio(tally.bad, tally.valid()),
+                samples: tally.valid(),
+            }
         }
         Measure::Quantile(per_mille) => {
             let (latency, samples) = series.quantile(now, over, since, per_mille);
-            Measured { value: latency.map(Value::seconds), samples }
+            Measured {
+                value: latency.map(Value::seconds),
+                samples,
+            }
         }
         Measure::Value => match series.value() {
-            Some((at, value)) if since.is_none_or(|since| at > since) => {
-                Measured { value: Some(value), samples: 1 }
-            }
-            _ => Measured { value: None, samples: 0 },
+            Some((at, value)) if since.is_none_or(|since| at > since) => Measured {
+                value: Some(value),
+                samples: 1,
+            },
+            _ => Measured {
+                value: None,
+                samples: 0,
+            },
         },
         Measure::ConsecutiveFailures => {
-            let seen = series.conclusive().filter(|at| since.is_none_or(|since| *at > since));
+            let seen = series
+                .conclusive()
+                .filter(|at| since.is_none_or(|since| *at > since));
             let failures = match since {
                 // A row that is longer than the looks since the mark did not begin after it.
-                Some(_) => series.failures().min(series.count(now, over, since).tally.bad),
+                Some(_) => series
+                    .failures()
+                    .min(series.count(now, over, since).tally.bad),
                 None => series.failures(),
             };
             Measured {
@@ -222,9 +239,9 @@ impl Monitor {
     pub fn silent_at(&self, series: &Series) -> Option<Timestamp> {
         match self.objective.no_data {
             NoData::Keep => None,
-            NoData::Raise(_) => Some(
-                series.conclusive().unwrap_or(self.first_seen) + self.objective.no_data_after,
-            ),
+            NoData::Raise(_) => {
+                Some(series.conclusive().unwrap_or(self.first_seen) + self.objective.no_data_after)
+            }
         }
     }
 
@@ -251,13 +268,19 @@ impl Monitor {
         if matches!(self.state, AlertState::Resolved) {
             self.close(now);
         }
-        Moved { transition, changed }
+        Moved {
+            transition,
+            changed,
+        }
     }
 
     fn judge(&mut self, series: &mut Series, now: Timestamp) -> Verdict {
         let measured = measure(&self.objective, series, now, None);
         self.samples = measured.samples;
-        if series.last().is_some_and(|last| last.outcome == Outcome::Void) {
+        if series
+            .last()
+            .is_some_and(|last| last.outcome == Outcome::Void)
+        {
             return Verdict::Inconclusive(Doubt::Blind);
         }
         let stale = series
@@ -277,7 +300,9 @@ impl Monitor {
 
     /// Time that could not be judged counts for no clock.
     fn stop_clocks(&mut self, now: Timestamp) {
-        let lost = self.evaluated.map_or(Duration::ZERO, |last| now.since(last));
+        let lost = self
+            .evaluated
+            .map_or(Duration::ZERO, |last| now.since(last));
         for clock in self.levels.iter_mut().flatten() {
             clock.counted = clock.counted + lost;
         }
@@ -287,7 +312,9 @@ impl Monitor {
     }
 
     fn silence(&mut self, series: &Series, now: Timestamp) -> Option<(AlertState, Cause)> {
-        let NoData::Raise(severity) = self.objective.no_data else { return None };
+        let NoData::Raise(severity) = self.objective.no_data else {
+            return None;
+        };
         let due = self.silent_at(series).is_some_and(|at| now >= at);
         if !due || (self.state == AlertState::Firing && self.severity >= severity) {
             return None;
@@ -304,7 +331,11 @@ impl Monitor {
         for (severity, condition) in &self.objective.levels {
             let clock = &mut self.levels[*severity as usize];
             if condition.holds(value) {
-                clock.get_or_insert(LevelClock { severity: *severity, began: now, counted: now });
+                clock.get_or_insert(LevelClock {
+                    severity: *severity,
+                    began: now,
+                    counted: now,
+                });
             } else {
                 *clock = None;
             }
@@ -359,8 +390,11 @@ impl Monitor {
         now: Timestamp,
     ) -> Option<(AlertState, Cause)> {
         let breached = self.levels.iter().any(Option::is_some);
-        let recovered =
-            !breached && self.objective.recover.is_none_or(|recover| recover.holds(value));
+        let recovered = !breached
+            && self
+                .objective
+                .recover
+                .is_none_or(|recover| recover.holds(value));
         if recovered {
             let since = *self.recovered.get_or_insert(now);
             if now.since(since) >= self.objective.keep_firing {
@@ -381,7 +415,12 @@ impl Monitor {
     }
 
     fn highest(&self) -> Severity {
-        self.levels.iter().flatten().map(|clock| clock.severity).max().unwrap_or(self.severity)
+        self.levels
+            .iter()
+            .flatten()
+            .map(|clock| clock.severity)
+            .max()
+            .unwrap_or(self.severity)
     }
 
     fn open(&mut self, began: Timestamp) {
@@ -419,7 +458,10 @@ impl Monitor {
         self.enter(to, now);
         let transition = self.transition(from, cause, series, now);
         self.close(now);
-        Moved { transition: Some(transition), changed: true }
+        Moved {
+            transition: Some(transition),
+            changed: true,
+        }
     }
 
     /// A person looks after it.
@@ -454,7 +496,9 @@ impl Monitor {
         let evidence = evidence(&self.objective, series, now, None);
         let objective = &self.objective;
         Transition {
-            alert: self.alert.unwrap_or_else(|| episode(&objective.key, self.began)),
+            alert: self
+                .alert
+                .unwrap_or_else(|| episode(&objective.key, self.began)),
             key: objective.key.clone(),
             at: now,
             began: self.began,
@@ -485,7 +529,9 @@ pub fn evidence(
         .and_then(|severity| objective.condition(severity))
         .map(|condition| condition.to_string())
         .unwrap_or_default();
-    let from = since.map_or(now - objective.over, |since| since.max(now - objective.over));
+    let from = since.map_or(now - objective.over, |since| {
+        since.max(now - objective.over)
+    });
     Evidence {
         key: objective.key.clone(),
         measure: objective.measure.name(),
@@ -512,7 +558,11 @@ fn points(objective: &Objective, series: &Series, now: Timestamp) -> Vec<Point> 
     let mut points: Vec<Point> = series
         .slices(now, objective.over)
         .filter(|(_, bucket)| bucket.tally.valid() > 0)
-        .map(|(at, bucket)| Point { at, tally: bucket.tally, value: value(bucket.tally) })
+        .map(|(at, bucket)| Point {
+            at,
+            tally: bucket.tally,
+            value: value(bucket.tally),
+        })
         .collect();
     if points.len() > POINTS_MAX {
         points.drain(..points.len() - POINTS_MAX);
@@ -531,7 +581,12 @@ fn annotations(
     let shown = evidence.shown.as_deref().unwrap_or("unknown");
     let made = match (state, cause) {
         (_, Cause::NoData) => {
-            format!("{}: nothing heard of {} for {}", key.tenant, key.probe, Spelled(objective.no_data_after))
+            format!(
+                "{}: nothing heard of {} for {}",
+                key.tenant,
+                key.probe,
+                Spelled(objective.no_data_after)
+            )
         }
         (AlertState::Resolved, Cause::Removed) => {
             format!("{}: {} is no longer watched", key.tenant, key.objective)
@@ -540,13 +595,19 @@ fn annotations(
             format!("{}: {} was resolved by a person", key.tenant, key.objective)
         }
         (AlertState::Resolved | AlertState::Inactive, _) => {
-            format!("{}: {} is as promised again ({shown})", key.tenant, key.objective)
+            format!(
+                "{}: {} is as promised again ({shown})",
+                key.tenant, key.objective
+            )
         }
         (AlertState::Pending | AlertState::Firing, _) => {
             format!("{}: {} is {shown}", key.tenant, key.objective)
         }
     };
-    let limit = objective.condition(severity).map(|c| c.to_string()).unwrap_or_default();
+    let limit = objective
+        .condition(severity)
+        .map(|c| c.to_string())
+        .unwrap_or_default();
     let mut description = format!(
         "{} of {}/{} over {} is {shown}, {severity} is {limit}; {} events, {} of them bad",
         evidence.measure,

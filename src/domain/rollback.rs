@@ -219,9 +219,12 @@ impl Rollback {
             return false;
         }
         match happening {
-            Happening::Observed(None) => {
-                self.end(Stage::Failed { why: "the workload is gone".into() }, now)
-            }
+            Happening::Observed(None) => self.end(
+                Stage::Failed {
+                    why: "the workload is gone".into(),
+                },
+                now,
+            ),
             Happening::Observed(Some(observed)) => self.observed(observed, now),
             Happening::Answered(answer) => self.answered(answer, now),
             Happening::RolledOut => self.rolled_out(now),
@@ -237,8 +240,10 @@ impl Rollback {
     fn observed(&mut self, observed: &Observed, now: Timestamp) -> bool {
         let mine = observed.rollback == Some(self.id);
         let at_target = observed.template == self.to;
-        let uid_moved =
-            observed.rollout.as_ref().is_some_and(|rollout| rollout.uid != self.rollout.uid);
+        let uid_moved = observed
+            .rollout
+            .as_ref()
+            .is_some_and(|rollout| rollout.uid != self.rollout.uid);
         match &self.stage {
             Stage::Requested | Stage::Applying { .. } if uid_moved => {
                 self.supersede("the workload was deleted and made anew", now)
@@ -268,21 +273,41 @@ impl Rollback {
 
     fn plan(&mut self, observed: &Observed, now: Timestamp) -> bool {
         if let Some(hold) = observed.refused {
-            return self.end(Stage::Failed { why: hold.as_str().into() }, now);
+            return self.end(
+                Stage::Failed {
+                    why: hold.as_str().into(),
+                },
+                now,
+            );
         }
         if observed.paused {
-            return self.end(Stage::Failed { why: Hold::Paused.as_str().into() }, now);
+            return self.end(
+                Stage::Failed {
+                    why: Hold::Paused.as_str().into(),
+                },
+                now,
+            );
         }
         if !observed.target_exists {
-            return self.end(Stage::Failed { why: Hold::BaselineGone.as_str().into() }, now);
+            return self.end(
+                Stage::Failed {
+                    why: Hold::BaselineGone.as_str().into(),
+                },
+                now,
+            );
         }
-        let intent = Stage::Applying { resource_version: observed.resource_version.clone() };
+        let intent = Stage::Applying {
+            resource_version: observed.resource_version.clone(),
+        };
         if self.stage == intent {
             return false;
         }
         self.stage = intent;
         let version = &observed.resource_version;
-        self.note(now, format!("intent: patch conditional on resourceVersion {version}"))
+        self.note(
+            now,
+            format!("intent: patch conditional on resourceVersion {version}"),
+        )
     }
 
     fn answered(&mut self, answer: &Answer, now: Timestamp) -> bool {
@@ -297,7 +322,10 @@ impl Rollback {
                     let why = "the workload changed at every try".into();
                     return self.end(Stage::Failed { why }, now);
                 }
-                self.note(now, "conflict: the workload was changed meanwhile".to_owned())
+                self.note(
+                    now,
+                    "conflict: the workload was changed meanwhile".to_owned(),
+                )
             }
             Answer::Refused(why) => self.end(Stage::Failed { why: why.clone() }, now),
             Answer::Unknown(why) => self.note(now, format!("the answer was lost ({why})")),
@@ -315,7 +343,10 @@ impl Rollback {
             return false;
         }
         self.stage = Stage::Verifying { since: Some(now) };
-        self.note(now, "the target is rolled out; judging from here on".to_owned())
+        self.note(
+            now,
+            "the target is rolled out; judging from here on".to_owned(),
+        )
     }
 
     fn tried(&mut self, end: TrialEnd, now: Timestamp) -> bool {
@@ -325,7 +356,9 @@ impl Rollback {
         let stage = match end {
             TrialEnd::Recovered => Stage::Succeeded,
             TrialEnd::Still => Stage::NotCaused,
-            TrialEnd::Unclear => Stage::Failed { why: "it could not be verified in time".into() },
+            TrialEnd::Unclear => Stage::Failed {
+                why: "it could not be verified in time".into(),
+            },
         };
         self.end(stage, now)
     }
@@ -351,7 +384,11 @@ impl Rollback {
     }
 
     fn note(&mut self, at: Timestamp, what: String) -> bool {
-        self.steps.push(Step { at, stage: self.stage.as_str(), what });
+        self.steps.push(Step {
+            at,
+            stage: self.stage.as_str(),
+            what,
+        });
         true
     }
 }

@@ -66,7 +66,12 @@ impl Shape {
     /// How far back the series must know.
     #[must_use]
     pub fn reach(&self) -> Duration {
-        self.counts.iter().chain(&self.quantiles).copied().max().unwrap_or_default()
+        self.counts
+            .iter()
+            .chain(&self.quantiles)
+            .copied()
+            .max()
+            .unwrap_or_default()
     }
 }
 
@@ -98,7 +103,9 @@ pub struct Series {
 }
 
 fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX / 4).max(1)
+    i64::try_from(duration.as_micros())
+        .unwrap_or(i64::MAX / 4)
+        .max(1)
 }
 
 // === impl Rung ===
@@ -106,7 +113,11 @@ fn micros(duration: Duration) -> i64 {
 impl Rung {
     fn new(width: i64, over: i64) -> Self {
         let length = usize::try_from(over / width + 2).unwrap_or(2);
-        Self { width, head: i64::MIN / 2, ring: vec![Bucket::default(); length].into() }
+        Self {
+            width,
+            head: i64::MIN / 2,
+            ring: vec![Bucket::default(); length].into(),
+        }
     }
 
     fn slot(&self, index: i64) -> usize {
@@ -152,7 +163,10 @@ impl Looks {
         Self {
             reach: widths.last().copied().unwrap_or(1),
             ring: VecDeque::new(),
-            sorted: widths.into_iter().map(|over| (over, Vec::new(), 0)).collect(),
+            sorted: widths
+                .into_iter()
+                .map(|over| (over, Vec::new(), 0))
+                .collect(),
         }
     }
 
@@ -180,9 +194,14 @@ impl Looks {
             }
         }
         while self.ring.len() > LOOKS_MAX
-            || self.ring.front().is_some_and(|(at, _)| *at <= now - self.reach)
+            || self
+                .ring
+                .front()
+                .is_some_and(|(at, _)| *at <= now - self.reach)
         {
-            let Some((_, latency)) = self.ring.pop_front() else { break };
+            let Some((_, latency)) = self.ring.pop_front() else {
+                break;
+            };
             for (_, values, gone) in &mut self.sorted {
                 if *gone > 0 {
                     *gone -= 1;
@@ -197,8 +216,12 @@ impl Looks {
 /// The nearest-rank quantile of sorted values.
 fn nearest_rank(sorted: &[u32], per_mille: u16) -> Option<Duration> {
     let count = sorted.len();
-    let rank = (count * usize::from(per_mille)).div_ceil(1000).clamp(1, count.max(1));
-    sorted.get(rank - 1).map(|micros| Duration::from_micros(u64::from(*micros)))
+    let rank = (count * usize::from(per_mille))
+        .div_ceil(1000)
+        .clamp(1, count.max(1));
+    sorted
+        .get(rank - 1)
+        .map(|micros| Duration::from_micros(u64::from(*micros)))
 }
 
 // === impl Series ===
@@ -207,8 +230,12 @@ impl Series {
     /// An empty series that can answer what the shape asks.
     #[must_use]
     pub fn new(shape: &Shape) -> Self {
-        let mut windows: Vec<i64> =
-            shape.counts.iter().chain(&shape.quantiles).map(|over| micros(*over)).collect();
+        let mut windows: Vec<i64> = shape
+            .counts
+            .iter()
+            .chain(&shape.quantiles)
+            .map(|over| micros(*over))
+            .collect();
         windows.sort_unstable();
         windows.dedup();
         let every = micros(shape.every);
@@ -237,9 +264,20 @@ impl Series {
     pub fn record(&mut self, sample: &Sample) {
         let at = sample.span.to;
         let (tally, void) = match &sample.reading {
-            Reading::Look { good, latency, value, why } => {
+            Reading::Look {
+                good,
+                latency,
+                value,
+                why,
+            } => {
                 self.look(at, *good, *latency, *value, why);
-                (Tally { good: u64::from(*good), bad: u64::from(!*good) }, 0)
+                (
+                    Tally {
+                        good: u64::from(*good),
+                        bad: u64::from(!*good),
+                    },
+                    0,
+                )
             }
             Reading::Counts(split) => {
                 self.conclusive = Some(at);
@@ -254,10 +292,21 @@ impl Series {
             }
         }
         let (latency, value, why) = match &sample.reading {
-            Reading::Look { latency, value, why, .. } => (*latency, *value, why.clone()),
+            Reading::Look {
+                latency,
+                value,
+                why,
+                ..
+            } => (*latency, *value, why.clone()),
             Reading::Counts(_) | Reading::Void(_) => (None, None, None),
         };
-        self.last = Some(Last { at, outcome: sample.outcome(), latency, value, why });
+        self.last = Some(Last {
+            at,
+            outcome: sample.outcome(),
+            latency,
+            value,
+            why,
+        });
     }
 
     fn look(
@@ -286,14 +335,18 @@ impl Series {
 
     fn rung(&self, over: Duration) -> Option<&Rung> {
         let over = micros(over);
-        self.rungs.iter().find(|rung| (rung.ring.len() as i64 - 2) * rung.width + rung.width > over)
+        self.rungs
+            .iter()
+            .find(|rung| (rung.ring.len() as i64 - 2) * rung.width + rung.width > over)
     }
 
     /// Events and void looks of `(now − over, now]`, and after `since` if that is later.
     #[must_use]
     pub fn count(&self, now: Timestamp, over: Duration, since: Option<Timestamp>) -> Bucket {
         let mut sum = Bucket::default();
-        let Some(rung) = self.rung(over) else { return sum };
+        let Some(rung) = self.rung(over) else {
+            return sum;
+        };
         let after = since.map_or(now - over, |since| since.max(now - over));
         for (_, bucket) in rung.slices(after.as_micros(), now.as_micros()) {
             sum.tally.add(bucket.tally);
@@ -322,11 +375,17 @@ impl Series {
         since: Option<Timestamp>,
         per_mille: u16,
     ) -> (Option<Duration>, u64) {
-        let Some(looks) = &mut self.looks else { return (None, 0) };
+        let Some(looks) = &mut self.looks else {
+            return (None, 0);
+        };
         if let Some(since) = since {
             let after = since.max(now - over).as_micros();
-            let mut values: Vec<u32> =
-                looks.ring.iter().filter(|(at, _)| *at > after).map(|(_, value)| *value).collect();
+            let mut values: Vec<u32> = looks
+                .ring
+                .iter()
+                .filter(|(at, _)| *at > after)
+                .map(|(_, value)| *value)
+                .collect();
             values.sort_unstable();
             return (nearest_rank(&values, per_mille), values.len() as u64);
         }
@@ -376,7 +435,10 @@ impl Series {
         put(self.failures as i64);
         put(self.conclusive.map_or(i64::MIN, Timestamp::as_micros));
         let (at, value) = self.value.map_or((i64::MIN, 0), |(at, value)| {
-            (at.as_micros(), i64::from_le_bytes(value.get().to_le_bytes()))
+            (
+                at.as_micros(),
+                i64::from_le_bytes(value.get().to_le_bytes()),
+            )
         });
         put(at);
         put(value);
@@ -446,7 +508,10 @@ impl Series {
                 let good = u64::try_from(next()?).ok()?;
                 let bad = u64::try_from(next()?).ok()?;
                 let void = u32::try_from(next()?).ok()?;
-                *rung.ring.get_mut(slot)? = Bucket { tally: Tally { good, bad }, void };
+                *rung.ring.get_mut(slot)? = Bucket {
+                    tally: Tally { good, bad },
+                    void,
+                };
             }
         }
         Some(())
@@ -506,7 +571,11 @@ mod tests {
         for second in (0..120).step_by(10) {
             series.record(&counts(second, 9, 1));
         }
-        let at = |second| series.count(Timestamp::from_secs(second), MINUTE, None).tally;
+        let at = |second| {
+            series
+                .count(Timestamp::from_secs(second), MINUTE, None)
+                .tally
+        };
         assert_eq!(at(110), Tally { good: 54, bad: 6 });
         assert_eq!(at(140), Tally { good: 27, bad: 3 });
         assert_eq!(at(500), Tally::default());
@@ -520,9 +589,18 @@ mod tests {
         }
         let now = Timestamp::from_secs(119);
         let mark = Some(Timestamp::from_secs(109));
-        assert_eq!(series.count(now, MINUTE, None).tally, Tally { good: 10, bad: 10 });
-        assert_eq!(series.count(now, MINUTE, mark).tally, Tally { good: 10, bad: 0 });
-        assert_eq!(series.quantile(now, MINUTE, mark, 1).0, Some(Duration::from_millis(110)));
+        assert_eq!(
+            series.count(now, MINUTE, None).tally,
+            Tally { good: 10, bad: 10 }
+        );
+        assert_eq!(
+            series.count(now, MINUTE, mark).tally,
+            Tally { good: 10, bad: 0 }
+        );
+        assert_eq!(
+            series.quantile(now, MINUTE, mark, 1).0,
+            Some(Duration::from_millis(110))
+        );
     }
 
     #[test]
@@ -551,9 +629,15 @@ mod tests {
         let now = Timestamp::from_secs(895);
         for over in [60, 3600] {
             let over = Duration::from_secs(over);
-            assert_eq!(restored.count(now, over, None), series.count(now, over, None));
+            assert_eq!(
+                restored.count(now, over, None),
+                series.count(now, over, None)
+            );
         }
-        let mut other = Series::new(&Shape { every: MINUTE, ..shape });
+        let mut other = Series::new(&Shape {
+            every: MINUTE,
+            ..shape
+        });
         assert!(!other.restore(&series.image()));
         assert!(!other.restore(b"nonsense"));
     }
