@@ -141,6 +141,8 @@ pub struct Driver<M: Machine> {
     pub committed: Arc<dyn Fn(&[Change]) + Send + Sync>,
     /// Where needs go; they are answered with events.
     pub needs: Option<mpsc::Sender<Vec<Need>>>,
+    /// The stream of plain events that nobody waits for (the judge's samples).
+    pub feed: Option<mpsc::Receiver<M::Event>>,
 }
 
 struct Pending {
@@ -197,7 +199,11 @@ impl<M: Machine + 'static> Driver<M> {
                         };
                     }
                 }
-                () = self.until(wake) => {
+                event = next(&mut self.feed) => {
+                    now = now.max(self.clock.now());
+                    self.feed(event, now, &mut buffer, &mut pending);
+                }
+                () = until(wake, &self.clock) => {
                     now = now.max(self.clock.now());
                     self.machine.wake(now, &mut buffer);
                     pending.take(&mut buffer, None);
@@ -220,10 +226,25 @@ impl<M: Machine + 'static> Driver<M> {
         }
     }
 
-    async fn until(&self, wake: Option<Timestamp>) {
-        match wake {
-            Some(at) => tokio::time::sleep(at.since(self.clock.now())).await,
-            None => std::future::pending().await,
+    /// Steps the event and those that stand behind it, up to a burst.
+    fn feed(
+        &mut self,
+        event: M::Event,
+        now: Timestamp,
+        buffer: &mut Changes,
+        pending: &mut Pending,
+    ) {
+        let mut next = Some(event);
+        let mut burst = 0;
+        while let Some(event) = next {
+            self.machine.step(&event, now, buffer);
+            pending.take(buffer, None);
+            burst += 1;
+            next = if burst < BURST && pending.changes.len() < BATCH_MAX {
+                self.feed.as_mut().and_then(|feed| feed.try_recv().ok())
+            } else {
+                None
+            };
         }
     }
 
@@ -376,6 +397,22 @@ impl Pending {
             self.lane = Lane::Now;
         }
     }
+}
+
+async fn until(wake: Option<Timestamp>, clock: &Clock) {
+    match wake {
+        Some(at) => tokio::time::sleep(at.since(clock.now())).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next<E>(feed: &mut Option<mpsc::Receiver<E>>) -> E {
+    if let Some(receiver) = feed
+        && let Some(event) = receiver.recv().await
+    {
+        return event;
+    }
+    std::future::pending().await
 }
 
 async fn sleep_until(at: Option<Instant>) {
