@@ -9,6 +9,8 @@ pub mod call;
 pub mod connect;
 pub mod deployment;
 pub mod kubernetes;
+pub mod lease;
+pub mod lease_object;
 pub mod marks;
 pub mod replica_set;
 pub mod template;
