@@ -63,6 +63,8 @@ pub struct Clients {
     pub watches: kube::Client,
     /// The namespace this process belongs to: its lease is there.
     pub namespace: String,
+    /// Host and port of the API server, for the self-check of Holdfast's own network.
+    pub address: String,
 }
 
 /// Finds a cluster. `None`: none is wanted, or none was found where that is good enough.
@@ -97,7 +99,14 @@ pub fn clients(config: &Config) -> Result<Clients, ConnectError> {
         calls: calls.try_into().map_err(ConnectError::Client)?,
         watches: watches.try_into().map_err(ConnectError::Client)?,
         namespace: config.default_namespace.clone(),
+        address: address(config),
     })
+}
+
+fn address(config: &Config) -> String {
+    let url = &config.cluster_url;
+    let usual = if url.scheme_str() == Some("http") { 80 } else { 443 };
+    format!("{}:{}", url.host().unwrap_or_default(), url.port_u16().unwrap_or(usual))
 }
 
 async fn find(wanted: &Wanted) -> Result<Option<Config>, ConnectError> {

@@ -29,6 +29,15 @@ pub fn human(faults: &[Finding], lints: &[Finding]) -> String {
     out
 }
 
+impl std::fmt::Display for Finding {
+    /// As `holdfast check` prints it, without the empty line after it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut out = String::new();
+        one(&mut out, self);
+        f.write_str(out.trim_end())
+    }
+}
+
 fn one(out: &mut String, finding: &Finding) {
     let Finding {
         level,

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::hints::Hints;
 use super::leadership::Leadership;
-use super::prober::Looker;
+use super::prober::ProberHandle;
 use super::reloader::Ask;
 use super::tasks::Tasks;
 use crate::clock::Clock;
@@ -36,7 +36,7 @@ pub struct House {
     /// The judge, and the leader's loops.
     pub hints: Arc<Hints>,
     /// The prober.
-    pub looker: Looker,
+    pub looker: ProberHandle,
     /// Reloads.
     pub reload: mpsc::Sender<Ask>,
     /// The tasks.

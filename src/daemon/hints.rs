@@ -7,7 +7,9 @@ use tokio::sync::Notify;
 
 use super::driver::Port;
 use crate::domain::change::{Change, Role};
+use crate::domain::event::{JudgeEvent, StewardEvent};
 use crate::domain::judge::Judge;
+use crate::domain::rollout::Sighting;
 use crate::domain::steward::Steward;
 use crate::domain::teller::Teller;
 
@@ -54,6 +56,14 @@ impl Hints {
     /// This process leads from now on, or no longer.
     pub fn set_leader(&self, leader: Option<Leader>) {
         *self.leader.write().unwrap_or_else(PoisonError::into_inner) = leader;
+    }
+
+    /// A workload was seen: the judge and, while this process leads, the steward hear of it.
+    pub async fn sighting(&self, sighting: Sighting) {
+        if let Some(leader) = self.leader() {
+            leader.steward.send(StewardEvent::Sighting(sighting.clone())).await;
+        }
+        self.judge.send(JudgeEvent::Sighting(sighting)).await;
     }
 
     /// Wakes those who may have something to do.

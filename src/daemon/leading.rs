@@ -8,23 +8,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::dispatcher::Dispatcher;
+use super::dispatcher::{self, Dispatcher};
 use super::driver::{Driver, Ended, Input, Port};
 use super::hints::{Hints, Leader};
 use super::leadership::Leadership;
-use super::remediator::Remediator;
+use super::remediator::{Remediator, StewardDesk};
 use super::tasks::Tasks;
 use crate::clock::Clock;
 use crate::cluster::Platform;
-use crate::domain::change::{Change, Fence, Role};
+use crate::domain::change::{Change, Fence, Reply, Role};
 use crate::domain::event::{Access, Machine, StewardEvent, TellerEvent};
 use crate::domain::judge::Judge;
-use crate::domain::rollback::Term;
+use crate::domain::id::RollbackId;
+use crate::domain::outbox::RetrySchedule;
+use crate::domain::rollback::{Happening, Rollback, Term};
 use crate::domain::rollout::Sighting;
 use crate::domain::spec::Spec;
 use crate::domain::steward::{self, Steward};
@@ -55,6 +58,8 @@ pub struct Leading {
     pub access: watch::Receiver<Access>,
     /// Whether this process leads.
     pub leadership: watch::Receiver<Leadership>,
+    /// An act is begun only if this much of the leadership is left.
+    pub margin: Duration,
     /// Told of every committed batch.
     pub committed: Arc<dyn Fn(&[Change]) + Send + Sync>,
     /// To say that a role was lost to another process on the same store.
@@ -188,24 +193,30 @@ impl Leading {
     ) {
         let dispatcher = Dispatcher {
             store: self.store.clone(),
-            fence,
+            term: fence.term,
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
-            spec: self.spec.clone(),
+            specs: self.spec.clone(),
             hint: leader.outbox.clone(),
+            build: Arc::new(crate::notify::build),
+            schedule: RetrySchedule::default(),
         };
         let stop = ends.clone();
         loops.spawn(async move {
-            dispatcher.run(stop).await;
+            if dispatcher.run(stop).await == dispatcher::Ended::Fenced {
+                warn!("the dispatcher was fenced: another process tells from this store");
+            }
             "dispatcher"
         });
         let Some(platform) = self.platform.clone() else { return };
         let remediator = Remediator {
             store: self.store.clone(),
             platform,
-            steward: Arc::new(leader.steward.clone()),
+            desk: Arc::new(Reports(leader.steward.clone())),
             leadership: self.leadership.clone(),
+            margin: self.margin,
             clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
             hint: leader.remedies.clone(),
         };
         let stop = ends.clone();
@@ -230,6 +241,7 @@ impl Leading {
             post,
             committed: self.committed.clone(),
             needs: None,
+            feed: None,
         }
     }
 
@@ -255,6 +267,23 @@ impl Leading {
             .into_iter()
             .filter_map(|standing| Some(Sighting::Seen(Box::new(standing.seen?))))
             .collect()
+    }
+}
+
+/// Where the remediator reports: the steward's driver, which answers after its commit.
+struct Reports(Port<Steward>);
+
+#[async_trait]
+impl StewardDesk for Reports {
+    async fn happened(&self, id: RollbackId, happening: Happening) -> Option<Rollback> {
+        match self.0.command(StewardEvent::Happening(id, happening)).await? {
+            Reply::Rollback(row) => Some(*row),
+            Reply::Done
+            | Reply::Decided(_)
+            | Reply::Planned(_)
+            | Reply::NotFound
+            | Reply::Refused(_) => None,
+        }
     }
 }
 

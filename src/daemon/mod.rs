@@ -12,6 +12,7 @@ pub mod leadership;
 pub mod leading;
 pub mod lifecycle;
 pub mod narrator;
+pub mod prober;
 pub mod reloader;
 pub mod remediator;
 pub mod tasks;

@@ -14,7 +14,7 @@ use crate::domain::rollback::Rollback;
 use crate::domain::rollout::RolloutId;
 use crate::domain::time::Timestamp;
 use crate::telemetry::metrics::{
-    Metrics, ReasonLabels, RollbackLabels, RolloutLabels, StateLabels, ViolationLabels,
+    Metrics, ReasonLabels, RolloutLabels, StateLabels, ViolationLabels,
 };
 
 /// Rollouts whose begin is remembered, to say how long they took.
@@ -137,16 +137,5 @@ impl Narrator {
         let stage = rollback.stage.as_str();
         let last = rollback.steps.last().map_or("", |step| step.what.as_str());
         info!(%workload, rollback = %id, stage, "rollback of {workload}: {stage}: {last}");
-        if let Some(ended) = rollback.ended {
-            let labels = RollbackLabels {
-                namespace: rollback.target.namespace().to_owned(),
-                workload: rollback.target.name().to_owned(),
-                trigger: rollback.trigger.label().to_owned(),
-                outcome: stage.to_owned(),
-            };
-            self.metrics.rollbacks.get_or_create_owned(&labels).inc();
-            let took = ended.since(rollback.requested);
-            self.metrics.rollback_duration.observe(took.as_secs_f64());
-        }
     }
 }

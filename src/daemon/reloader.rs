@@ -29,6 +29,8 @@ pub const QUEUE: usize = 8;
 pub struct Reloader {
     /// Where the files are.
     pub path: PathBuf,
+    /// Digest of the files that were read at the start.
+    pub hash: String,
     /// What the process was started with; these settings need a restart to change.
     pub settings: Settings,
     /// The configuration in force.
@@ -62,7 +64,7 @@ pub fn standing(config: &Config, clock: &Clock) -> ConfigStanding {
 impl Reloader {
     /// Runs until it is stopped.
     pub async fn run(self, mut asks: mpsc::Receiver<Ask>, stop: CancellationToken) {
-        let mut files = config::watch::Watch::new(&self.path);
+        let mut files = config::watch::Watch::new(&self.path, &self.hash);
         let mut hangup = hangup();
         loop {
             // Biased: a stop wins over work.
@@ -153,8 +155,11 @@ fn hangup() -> Option<tokio::signal::unix::Signal> {
 }
 
 async fn hung_up(signal: &mut Option<tokio::signal::unix::Signal>) {
-    match signal {
-        Some(signal) if signal.recv().await.is_some() => {}
-        _ => std::future::pending().await,
+    let came = match signal {
+        Some(signal) => signal.recv().await,
+        None => None,
+    };
+    if came.is_none() {
+        std::future::pending::<()>().await;
     }
 }
