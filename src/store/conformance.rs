@@ -5,6 +5,7 @@
 mod past;
 mod retention;
 
+use std::slice::from_ref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -214,9 +215,9 @@ async fn posts_stand_in_the_inbox_of_their_reader_until_they_are_read(place: Pla
     let posts = store.inbox(Role::Teller, Seq(0), 100).await.unwrap();
     let [first, second]: [Post; 2] = posts.try_into().unwrap();
     let limited = store.inbox(Role::Teller, Seq(0), 1).await.unwrap();
-    assert_eq!(limited, [first.clone()]);
+    assert_eq!(limited, from_ref(&first));
     let rest = store.inbox(Role::Teller, first.seq, 100).await.unwrap();
-    assert_eq!(rest, [second.clone()]);
+    assert_eq!(rest, from_ref(&second));
 
     assert_eq!(store.cursor(Role::Teller).await.unwrap(), Seq(0));
     let teller = lead(&store, Role::Teller).await;
@@ -431,9 +432,9 @@ async fn decisions_and_rollbacks_are_listed_newest_first(place: Place) {
     let all = store.decisions(None, ALL).await.unwrap();
     assert_eq!(all, [held.clone(), act.clone()]);
     let of = store.decisions(Some(&act.workload), ALL).await.unwrap();
-    assert_eq!(of, [act.clone()]);
+    assert_eq!(of, from_ref(&act));
     let older = store.decisions(None, page(2, 9)).await.unwrap();
-    assert_eq!(older, [act.clone()]);
+    assert_eq!(older, from_ref(&act));
     assert_eq!(store.decision(held.id).await.unwrap(), Some(held));
     assert_eq!(
         store.decision(fixture::decision(9, 0).id).await.unwrap(),
@@ -442,7 +443,7 @@ async fn decisions_and_rollbacks_are_listed_newest_first(place: Place) {
 
     let rows = store.rollbacks(false, ALL).await.unwrap();
     assert_eq!(rows, [over, open.clone()]);
-    assert_eq!(store.rollbacks(true, ALL).await.unwrap(), [open.clone()]);
+    assert_eq!(store.rollbacks(true, ALL).await.unwrap(), from_ref(&open));
     assert_eq!(store.rollback(open.id).await.unwrap(), Some(open));
     let nobody = fixture::rollout_id(9).rollback();
     assert_eq!(store.rollback(nobody).await.unwrap(), None);
