@@ -8,6 +8,7 @@ pub mod dispatcher;
 pub mod driver;
 pub mod hints;
 pub mod historian;
+pub mod janitor;
 pub mod leadership;
 pub mod leading;
 pub mod lifecycle;

@@ -14,7 +14,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::history::{chunk_id, chunks_before, hour, oldest_segments, unpacked};
-use super::write::{probe, upkeep};
+use super::write::probe;
+use super::writer::upkeep;
 use super::{Sqlite, closed, failed, sql};
 use crate::domain::id::ProbeId;
 use crate::domain::sample::Sample;

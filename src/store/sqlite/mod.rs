@@ -15,6 +15,7 @@ mod history;
 mod read;
 mod sql;
 mod write;
+mod writer;
 
 #[cfg(test)]
 mod tests;
@@ -31,7 +32,7 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _};
 use tokio::sync::Mutex;
 
-use self::write::Writer;
+use self::writer::Writer;
 use super::{AlertFilter, CommitError, Retention, SampleQuery, Store, StoreError, Window};
 use crate::domain::alert::{Alert, Phase, Transition};
 use crate::domain::change::{Batch, Fence, Post, Role, Seq};

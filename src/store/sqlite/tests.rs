@@ -168,6 +168,89 @@ async fn a_commit_that_was_abandoned_halfway_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_full_disk_takes_nothing_and_the_same_batch_later() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Sqlite::open(&directory.path().join("holdfast.db"))
+        .await
+        .unwrap();
+    let term = store.claim(Role::Judge, Term(0)).await.unwrap();
+    let fence = Fence {
+        role: Role::Judge,
+        term,
+    };
+    let changes = (0..200).map(|n| Change::Decision(fixture::decision(n, 0)));
+    let batch = Batch {
+        id: BatchId(Digest::of(&["large"])),
+        at: at(0),
+        changes: changes.collect(),
+    };
+    let pages_max = async |statement: &'static str| {
+        let mut writer = store.writer.lock().await;
+        let connection = &mut writer.as_mut().unwrap().connection;
+        sqlx::query(statement).execute(connection).await.unwrap();
+    };
+    pages_max("pragma max_page_count = 1").await; // Never less than there are.
+    let refused = store.commit(&batch, fence).await;
+    assert!(
+        matches!(refused, Err(CommitError::Unavailable(_))),
+        "{refused:?}"
+    );
+    let window = Window {
+        before: None,
+        limit: 500,
+    };
+    assert_eq!(store.decisions(None, window).await.unwrap(), []);
+    pages_max("pragma max_page_count = 100000").await;
+    store.commit(&batch, fence).await.unwrap();
+    assert_eq!(store.decisions(None, window).await.unwrap().len(), 200);
+}
+
+/// A hundred plain services for a day, looked at every 30 s, up to 1 ms off schedule, brought to rest every
+/// half hour: the whole file counts, free pages and the live segments included.
+#[tokio::test]
+async fn a_day_of_looks_rests_in_eight_bytes_a_look() {
+    const SERIES: u64 = 100;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("holdfast.db");
+    let store = Sqlite::open(&path).await.unwrap();
+    let mut state = 7_u64;
+    let mut random = move |below: u64| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 33) % below
+    };
+    let plain: Vec<_> = (0..SERIES)
+        .map(|series| fixture::sample(&format!("probe-{series}"), 0))
+        .collect();
+    let mut looks = 0_u64;
+    for half_hour in 0..48_i64 {
+        let mut changes = Vec::new();
+        for look in 0..60_i64 {
+            for (series, sample) in (0..SERIES).zip(&plain) {
+                let mut sample = sample.clone();
+                let due = at(half_hour * 1800 + look * 30);
+                let instant = due + Duration::from_micros(random(1_000) + series * 300_000);
+                sample.span = crate::domain::time::Span::at(instant);
+                sample.reading = crate::domain::sample::Reading::Look {
+                    good: true,
+                    latency: Some(Duration::from_micros(8_000 + random(16_000))),
+                    value: None,
+                    why: None,
+                };
+                changes.push(Change::Keep(sample));
+                looks += 1;
+            }
+        }
+        commit(&store, &format!("{half_hour}"), changes).await;
+        store.compact().await.unwrap();
+    }
+    store.close().await;
+    let bytes = std::fs::metadata(&path).unwrap().len();
+    assert!(bytes <= 8 * looks, "{bytes} bytes for {looks} looks");
+}
+
+#[tokio::test]
 async fn a_closed_store_says_so() {
     let directory = tempfile::tempdir().unwrap();
     let store = Sqlite::open(&directory.path().join("holdfast.db"))

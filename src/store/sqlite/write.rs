@@ -1,16 +1,16 @@
-//! One batch, one transaction.
+//! What a batch writes, inside its transaction.
 
 use std::collections::BTreeMap;
 
-use sqlx::{Connection as _, SqliteConnection};
+use sqlx::SqliteConnection;
 
-use super::{closed, failed, sql, whole};
+use super::{failed, sql, whole};
 use crate::domain::alert::{Alert, Phase, Transition};
-use crate::domain::change::{Batch, Change, Fence, Lane, Role, Seq};
+use crate::domain::change::{Batch, Change, Fence, Seq};
 use crate::domain::delivery::{Attempt, Delivery, Status};
 use crate::domain::fact::{Fact, What};
 use crate::domain::id::{AlertId, ProbeId};
-use crate::domain::rollback::{Rollback, Term};
+use crate::domain::rollback::Rollback;
 use crate::domain::sample::Sample;
 use crate::domain::time::Timestamp;
 use crate::store::segment::{SeriesNumber, pack};
@@ -21,92 +21,7 @@ use crate::wire::{Wire, from_json, to_json};
 /// Old batch ids are removed once in so many batches.
 const BATCHES_BETWEEN_SWEEPS: i64 = 256;
 
-/// The connection that writes, with what it knows by heart.
-#[derive(Debug)]
-pub(super) struct Writer {
-    pub(super) connection: SqliteConnection,
-    lane: Lane,
-    series: BTreeMap<ProbeId, SeriesNumber>,
-}
-
-// === impl Writer ===
-
-impl Writer {
-    pub(super) async fn new(mut connection: SqliteConnection) -> Result<Self, StoreError> {
-        let rows: Vec<(i64, String, i64)> = sqlx::query_as(sql::SERIES)
-            .fetch_all(&mut connection)
-            .await
-            .map_err(failed("read the names of the series"))?;
-        let mut series = BTreeMap::new();
-        for (number, name, _) in rows {
-            series.insert(probe(&name)?, number.cast_unsigned());
-        }
-        Ok(Self {
-            connection,
-            lane: Lane::Now,
-            series,
-        })
-    }
-
-    pub(super) async fn claim(&mut self, role: Role, at_least: Term) -> Result<Term, StoreError> {
-        let doing = "claim a role";
-        self.take(Lane::Now).await?;
-        let term: i64 = sqlx::query_scalar(sql::CLAIM)
-            .bind(role.as_str())
-            .bind(whole(at_least.0))
-            .fetch_one(&mut self.connection)
-            .await
-            .map_err(failed(doing))?;
-        Ok(Term(term.cast_unsigned()))
-    }
-
-    pub(super) async fn ping(&mut self) -> Result<(), StoreError> {
-        let begun = self.connection.begin_with(sql::BEGIN).await;
-        let transaction = begun.map_err(failed("write to the database"))?;
-        let ended = transaction.rollback().await;
-        ended.map_err(failed("write to the database"))
-    }
-
-    pub(super) async fn commit(&mut self, batch: &Batch, fence: Fence) -> Result<Seq, CommitError> {
-        let lane = batch.changes.iter().map(Change::lane).max();
-        self.take(lane.unwrap_or(Lane::Soon))
-            .await
-            .map_err(CommitError::Unavailable)?;
-        let begun = self.connection.begin_with(sql::BEGIN).await;
-        let begun = begun.map_err(failed("begin a transaction"));
-        let mut transaction = begun.map_err(CommitError::Unavailable)?;
-        let mut fresh = BTreeMap::new();
-        let mut pen = Pen {
-            connection: &mut transaction,
-            known: &self.series,
-            fresh: &mut fresh,
-        };
-        let seq = match pen.write(batch, fence).await? {
-            Written::Before(seq) => return Ok(seq),
-            Written::Now(seq) => seq,
-        };
-        let committed = transaction.commit().await.map_err(failed("commit"));
-        committed.map_err(CommitError::Ambiguous)?;
-        self.series.append(&mut fresh);
-        Ok(seq)
-    }
-
-    /// Sets how hard the next transaction presses; can't be changed inside of one.
-    async fn take(&mut self, lane: Lane) -> Result<(), StoreError> {
-        if lane != self.lane {
-            let pragma = match lane {
-                Lane::Now => sql::SYNCHRONOUS_FULL,
-                Lane::Soon => sql::SYNCHRONOUS_NORMAL,
-            };
-            let set = sqlx::query(pragma).execute(&mut self.connection).await;
-            set.map_err(failed("set how commits reach the disk"))?;
-            self.lane = lane;
-        }
-        Ok(())
-    }
-}
-
-enum Written {
+pub(super) enum Written {
     /// By an earlier commit of the same batch.
     Before(Seq),
     /// By this one.
@@ -143,14 +58,21 @@ macro_rules! run {
 }
 
 /// Writes inside a transaction.
-struct Pen<'a> {
-    connection: &'a mut SqliteConnection,
-    known: &'a BTreeMap<ProbeId, SeriesNumber>,
-    fresh: &'a mut BTreeMap<ProbeId, SeriesNumber>,
+pub(super) struct Pen<'a> {
+    /// Of the transaction.
+    pub(super) connection: &'a mut SqliteConnection,
+    /// The numbers of series, as committed.
+    pub(super) known: &'a BTreeMap<ProbeId, SeriesNumber>,
+    /// Those that this transaction gives.
+    pub(super) fresh: &'a mut BTreeMap<ProbeId, SeriesNumber>,
 }
 
 impl Pen<'_> {
-    async fn write(&mut self, batch: &Batch, fence: Fence) -> Result<Written, CommitError> {
+    pub(super) async fn write(
+        &mut self,
+        batch: &Batch,
+        fence: Fence,
+    ) -> Result<Written, CommitError> {
         let before: Result<(Option<i64>, Option<i64>, i64), _> = sqlx::query_as(sql::BEFORE_COMMIT)
             .bind(fence.role.as_str())
             .bind(batch.id.to_string())
@@ -501,14 +423,4 @@ impl Pen<'_> {
         }
         Ok(())
     }
-}
-
-/// Runs statements of upkeep in a transaction of their own, between commits.
-pub(super) async fn upkeep<'a>(
-    writer: &'a mut Option<Writer>,
-) -> Result<sqlx::Transaction<'a, sqlx::Sqlite>, StoreError> {
-    let writer = writer.as_mut().ok_or_else(closed)?;
-    writer.take(Lane::Soon).await?;
-    let begun = writer.connection.begin_with(sql::BEGIN).await;
-    begun.map_err(failed("begin a transaction"))
 }
