@@ -15,8 +15,8 @@ pub(super) fn answer(path: &str) -> Option<Response> {
         }
         ["version"] => json!({
             "major": "1",
-            "minor": "33",
-            "gitVersion": "v1.33.0+sim",
+            "minor": "36",
+            "gitVersion": "v1.36.3+sim",
             "gitCommit": "",
             "gitTreeState": "clean",
             "buildDate": "1970-01-01T00:00:00Z",

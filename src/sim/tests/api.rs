@@ -334,7 +334,7 @@ async fn the_kubeconfig_leads_to_the_cluster() {
         .unwrap();
     assert_eq!(
         (version.major.as_str(), version.minor.as_str()),
-        ("1", "33")
+        ("1", "36")
     );
 }
 

@@ -244,3 +244,48 @@ async fn a_pod_answers_a_little_longer_than_it_is_wanted() {
         "nobody listens any more"
     );
 }
+
+#[tokio::test]
+async fn everything_stops_when_the_cluster_is_dropped() {
+    let cluster = cluster_with("shop:v1", 1).await;
+    let pod = pods(&cluster).await.remove(0);
+    let address = pod.status.as_ref().unwrap().pod_ip.clone().unwrap();
+    let urls = [
+        format!("{}/readyz", cluster.url()),
+        format!("http://{address}:8080/"),
+    ];
+    for url in &urls {
+        assert_eq!(get(url).await.0, 200, "{url}");
+    }
+    drop(cluster);
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    for url in &urls {
+        eventually("nobody listens any more", async || {
+            http.get(url)
+                .send()
+                .await
+                .is_err_and(|error| error.is_connect())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn many_deployments_roll_out_side_by_side() {
+    let cluster = cluster().await;
+    let names: Vec<String> = (0..20).map(|number| format!("web-{number}")).collect();
+    for name in &names {
+        cluster
+            .apply_deployment(NAMESPACE, name, "shop:v1", 2)
+            .await
+            .unwrap();
+    }
+    for name in &names {
+        cluster.rolled_out(NAMESPACE, name, SOON).await.unwrap();
+        cluster.set_image(NAMESPACE, name, "shop:v2").await.unwrap();
+    }
+    for name in &names {
+        let after = cluster.rolled_out(NAMESPACE, name, SOON).await.unwrap();
+        assert_eq!(revision(&after), 2, "{name}");
+    }
+}
