@@ -52,6 +52,7 @@ use crate::domain::rollback::{Stage, Term};
 use crate::domain::sample::Blind;
 use crate::domain::spec::Spec;
 use crate::domain::steward;
+use crate::http::desk::Desk;
 use crate::http::server::Server;
 use crate::probe::means::Means;
 use crate::probe::selfcheck::{self, SelfCheck};
@@ -108,6 +109,8 @@ pub enum StartError {
 pub struct Running {
     /// Where its server listens.
     pub address: SocketAddr,
+    /// What its server asks, for those in the same process.
+    pub desk: Arc<dyn Desk>,
     tasks: Tasks,
     store: Arc<dyn Store>,
 }
@@ -205,10 +208,11 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
         cluster,
         started,
     };
-    serve(&shared, listener, house, registry);
+    let desk: Arc<dyn Desk> = Arc::new(house);
+    serve(&shared, listener, desk.clone(), registry);
     info!(%address, "holdfast {} answers on http://{address}", env!("CARGO_PKG_VERSION"));
     let Shared { tasks, store, .. } = shared;
-    Ok(Running { address, tasks, store })
+    Ok(Running { address, desk, tasks, store })
 }
 
 fn load(path: &Path) -> Result<Config, StartError> {
@@ -440,8 +444,8 @@ fn start_janitor(shared: &Shared, config: &Config) {
     .start(&shared.tasks);
 }
 
-fn serve(shared: &Shared, listener: TcpListener, house: House, registry: Registry) {
-    let server = Server { desk: Arc::new(house), registry: Arc::new(registry) };
+fn serve(shared: &Shared, listener: TcpListener, desk: Arc<dyn Desk>, registry: Registry) {
+    let server = Server { desk, registry: Arc::new(registry) };
     let (tasks, stop) = (shared.tasks.clone(), shared.tasks.stop().clone());
     shared.tasks.spawn("server", async move {
         if let Err(error) = server.serve(listener, stop).await {
