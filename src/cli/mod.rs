@@ -4,7 +4,22 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::telemetry::log::{self, Format, Level};
+
+pub mod alerts;
+pub mod ask;
+pub mod check;
+pub mod config_show;
+pub mod decisions;
+#[cfg(feature = "demo")]
+pub mod demo;
+pub mod explain;
+pub mod probe;
+pub mod rollback;
+pub mod rollouts;
 pub mod run;
+pub mod status;
+pub mod table;
 
 /// Continuous health monitoring and automatic rollback for multi-tenant Kubernetes.
 #[derive(Debug, Parser)]
@@ -12,10 +27,11 @@ pub mod run;
 struct Cli {
     /// Form of the log on standard error.
     #[arg(long, global = true, value_enum, default_value = "text")]
-    log: crate::telemetry::log::Form,
-    /// How much is logged: error, warn, info, debug, trace, or filters like `holdfast=debug`.
-    #[arg(long, global = true, default_value = "info")]
-    log_level: String,
+    log: Format,
+    /// How much is logged: error, warn, info, debug, trace, or directives like `warn,holdfast=debug`
+    /// [default: info for the daemon, warn for the others].
+    #[arg(long, global = true)]
+    log_level: Option<Level>,
     #[command(subcommand)]
     command: Command,
 }
@@ -66,14 +82,25 @@ pub fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let cli = Cli::parse();
-    if let Err(error) = crate::telemetry::log::start(cli.log, &cli.log_level) {
+    let level = cli.log_level.clone().unwrap_or_else(|| cli.command.level());
+    let color = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    if let Err(error) = log::init(cli.log, &level, color) {
         eprintln!("holdfast: {error:#}");
         return ExitCode::FAILURE;
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let answer = match runtime {
-        Ok(runtime) => runtime.block_on(command(cli.command)),
-        Err(error) => Err(error.into()),
+    let answer = match cli.command {
+        Command::Check(args) => check::run(args),
+        Command::Config { command: ConfigCommand::Show(args) } => config_show::run(args),
+        Command::Probe(args) => probe::run(args),
+        Command::Run(args) => block_on(run::run(args)),
+        Command::Status(args) => block_on(status::run(args)),
+        Command::Alerts(args) => block_on(alerts::run(args)),
+        Command::Rollouts(args) => block_on(rollouts::run(args)),
+        Command::Decisions(args) => block_on(decisions::run(args)),
+        Command::Explain(args) => block_on(explain::run(args)),
+        Command::Rollback(args) => block_on(rollback::run(args)),
+        #[cfg(feature = "demo")]
+        Command::Demo(args) => block_on(demo::run(args)),
     };
     answer.unwrap_or_else(|error| {
         eprintln!("holdfast: {error:#}");
@@ -81,19 +108,28 @@ pub fn main() -> ExitCode {
     })
 }
 
-async fn command(command: Command) -> anyhow::Result<ExitCode> {
-    match command {
-        Command::Run(args) => run::run(args).await,
-        Command::Check(args) => check::run(args),
-        Command::Config { command: ConfigCommand::Show(args) } => config_show::run(args),
-        Command::Probe(args) => probe::run(args).await,
-        Command::Status(args) => status::run(args).await,
-        Command::Alerts(args) => alerts::run(args).await,
-        Command::Rollouts(args) => rollouts::run(args).await,
-        Command::Decisions(args) => decisions::run(args).await,
-        Command::Explain(args) => explain::run(args).await,
-        Command::Rollback(args) => rollback::run(args).await,
-        #[cfg(feature = "demo")]
-        Command::Demo(args) => demo::run(args).await,
+impl Command {
+    /// Commands that answer one question keep their log to what went wrong.
+    fn level(&self) -> Level {
+        match self {
+            Self::Run(_) => Level::default(),
+            #[cfg(feature = "demo")]
+            Self::Demo(_) => Level::quiet(),
+            Self::Check(_)
+            | Self::Config { .. }
+            | Self::Probe(_)
+            | Self::Status(_)
+            | Self::Alerts(_)
+            | Self::Rollouts(_)
+            | Self::Decisions(_)
+            | Self::Explain(_)
+            | Self::Rollback(_) => Level::quiet(),
+        }
     }
+}
+
+fn block_on(
+    answer: impl Future<Output = anyhow::Result<ExitCode>>,
+) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(answer)
 }

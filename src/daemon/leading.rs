@@ -295,7 +295,7 @@ fn drive<M>(
     inputs: mpsc::Receiver<Input<M>>,
     stop: &CancellationToken,
 ) where
-    M: Machine + Send + 'static,
+    M: Machine + Send + Sync + 'static,
     M::Event: Send,
 {
     let stop = stop.clone();
