@@ -140,7 +140,7 @@ fn nothing_is_cancelled_that_may_have_left() {
         assert!(loaded(&case).cancel().is_empty(), "{case:?}");
     }
     // On its way at this moment.
-    let mut outbox = loaded(&[first.clone()]);
+    let mut outbox = loaded(std::slice::from_ref(&first));
     assert_eq!(orders(&outbox.next(at(0))), [1]);
     outbox.load(vec![first, resolved]);
     assert!(outbox.cancel().is_empty());
