@@ -156,7 +156,11 @@ impl Running {
     async fn scan(&mut self) {
         let pause = match self.parts.store.due().await {
             Ok(due) => {
-                self.outbox.load(due);
+                for episode in self.outbox.load(due) {
+                    let recorder = Arc::clone(&self.recorder);
+                    let cancelling = async move { recorder.cancel(episode).await };
+                    self.flights.push(Box::pin(cancelling));
+                }
                 SCAN_EVERY
             }
             Err(error) => {
@@ -188,11 +192,6 @@ impl Running {
     }
 
     fn start(&mut self, now: Timestamp) {
-        for episode in self.outbox.cancel() {
-            let recorder = Arc::clone(&self.recorder);
-            self.flights
-                .push(Box::pin(async move { recorder.cancel(episode).await }));
-        }
         for delivery in self.outbox.next(now) {
             let recorder = Arc::clone(&self.recorder);
             let sender = self.senders.get(&delivery.receiver);
