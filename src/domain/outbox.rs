@@ -9,7 +9,7 @@
 //! untouched only if this very term inserted it and nothing of it was tried: a predecessor may have sent
 //! a delivery and died before it could record the attempt, and then *resolved* is owed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::delivery::{Attempt, Delivery, DeliveryState, Reason, Status};
@@ -57,12 +57,17 @@ impl Default for RetrySchedule {
 pub struct Outbox {
     term: Term,
     lanes: BTreeMap<Name, Lane>,
+    /// All of them, the oldest first.
+    ages: BTreeSet<(Timestamp, DeliveryId)>,
 }
 
 /// One receiver's.
 #[derive(Clone, Debug, Default)]
 struct Lane {
     threads: BTreeMap<Digest, Thread>,
+    /// The heads that are not in flight: when due, their order, and their thread.
+    waiting: BTreeSet<(Timestamp, u64, Digest)>,
+    in_flight: usize,
     /// The receiver asked to be left alone until then.
     quiet_until: Option<Timestamp>,
 }
@@ -106,12 +111,17 @@ impl Outbox {
         Self {
             term,
             lanes: BTreeMap::new(),
+            ages: BTreeSet::new(),
         }
     }
 
-    /// Takes over what the store says is due. What is in flight stays so.
-    pub fn load(&mut self, due: Vec<Delivery>) {
+    /// Takes over what the store says is due. What is in flight stays so. Answers the episodes that
+    /// were over before anything of them left, each as the list of its deliveries: they are to be
+    /// cancelled, and their threads are in flight until [`Self::settle`] is told that this is recorded.
+    pub fn load(&mut self, due: Vec<Delivery>) -> Vec<Vec<Delivery>> {
+        self.ages = due.iter().map(|each| (each.created, each.id)).collect();
         for lane in self.lanes.values_mut() {
+            lane.waiting.clear();
             lane.threads.retain(|_, thread| thread.in_flight);
             for thread in lane.threads.values_mut() {
                 thread.queue.clear();
@@ -124,23 +134,9 @@ impl Outbox {
         }
         self.lanes
             .retain(|_, lane| !lane.threads.is_empty() || lane.quiet_until.is_some());
-    }
-
-    /// Takes out the episodes that were over before anything of them left, each as the list of its
-    /// deliveries. Their threads are in flight until [`Self::settle`] is told that this is recorded.
-    pub fn cancel(&mut self) -> Vec<Vec<Delivery>> {
         let term = self.term;
-        let mut episodes = Vec::new();
-        for lane in self.lanes.values_mut() {
-            for thread in lane.threads.values_mut() {
-                if let Some(last) = thread.stillborn(term) {
-                    thread.in_flight = true;
-                    let episode = thread.queue.range(..=last);
-                    episodes.push(episode.map(|(_, delivery)| delivery.clone()).collect());
-                }
-            }
-        }
-        episodes
+        let lanes = self.lanes.values_mut();
+        lanes.flat_map(|lane| lane.sort(term)).collect()
     }
 
     /// The deliveries to send now; their threads are in flight until [`Self::settle`] hears of them.
@@ -148,30 +144,13 @@ impl Outbox {
     pub fn next(&mut self, now: Timestamp) -> Vec<Delivery> {
         let mut chosen = Vec::new();
         for lane in self.lanes.values_mut() {
-            if lane.quiet_until.is_some_and(|until| until > now) {
-                continue;
-            }
-            lane.quiet_until = None;
-            let busy = lane.threads.values().filter(|thread| thread.in_flight);
-            let free = IN_FLIGHT_MAX.saturating_sub(busy.count());
-            if free == 0 {
-                continue;
-            }
-            let mut ready: Vec<(Timestamp, u64, Digest)> = lane
-                .threads
-                .iter()
-                .filter(|(_, thread)| !thread.in_flight)
-                .filter_map(|(digest, thread)| {
-                    let (order, head) = thread.queue.first_key_value()?;
-                    (head.due <= now).then_some((head.due, *order, *digest))
-                })
-                .collect();
-            ready.sort_unstable();
-            for (_, order, digest) in ready.into_iter().take(free) {
-                if let Some(thread) = lane.threads.get_mut(&digest) {
+            while let Some((due, order, digest)) = lane.ready()
+                && due <= now
+            {
+                lane.change(digest, |thread| {
                     thread.in_flight = true;
                     chosen.extend(thread.queue.get(&order).cloned());
-                }
+                });
             }
         }
         chosen
@@ -180,78 +159,108 @@ impl Outbox {
     /// A delivery was tried or cancelled, and that is recorded. Deliveries of a thread that were
     /// cancelled together are settled one after the other.
     pub fn settle(&mut self, delivery: &Delivery, attempt: &Attempt) {
+        let over = attempt.state != DeliveryState::Due;
+        if over {
+            self.ages.remove(&(delivery.created, delivery.id));
+        }
         let Some(lane) = self.lanes.get_mut(&delivery.receiver) else {
             return;
         };
-        let Some(thread) = lane.threads.get_mut(&delivery.message.thread) else {
-            return;
-        };
-        thread.in_flight = false;
-        match attempt.state {
-            DeliveryState::Due => {
-                if let Some(known) = thread.queue.get_mut(&delivery.order) {
-                    known.attempts = attempt.number;
-                    known.due = attempt.due;
-                }
-            }
-            DeliveryState::Delivered | DeliveryState::Cancelled | DeliveryState::GivenUp => {
+        lane.change(delivery.message.thread, |thread| {
+            thread.in_flight = false;
+            if over {
                 thread.queue.remove(&delivery.order);
+            } else if let Some(known) = thread.queue.get_mut(&delivery.order) {
+                known.attempts = attempt.number;
+                known.due = attempt.due;
             }
-        }
-        if thread.queue.is_empty() {
-            lane.threads.remove(&delivery.message.thread);
-        }
+        });
     }
 
     /// The receiver asked to be left alone (`Retry-After`): that holds for all of its threads.
     pub fn quiet(&mut self, receiver: &Name, until: Timestamp) {
-        if let Some(lane) = self.lanes.get_mut(receiver) {
-            lane.quiet_until = lane.quiet_until.max(Some(until));
-        }
+        let lane = self.lanes.entry(receiver.clone()).or_default();
+        lane.quiet_until = lane.quiet_until.max(Some(until));
     }
 
     /// When something that is not in flight can be sent, at the earliest; of receivers that have a
     /// thread free only (the others wait for an answer, not for a time).
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.lanes
-            .values()
-            .filter_map(|lane| {
-                let busy = lane.threads.values().filter(|thread| thread.in_flight);
-                if busy.count() >= IN_FLIGHT_MAX {
-                    return None;
-                }
-                let heads = lane.threads.values().filter(|thread| !thread.in_flight);
-                let due = heads.filter_map(|thread| thread.queue.values().next());
-                let due = due.map(|head| head.due).min()?;
-                Some(lane.quiet_until.map_or(due, |until| until.max(due)))
-            })
-            .min()
+        let heads = self.lanes.values().filter_map(Lane::ready);
+        heads.map(|(due, ..)| due).min()
     }
 
     /// How many deliveries wait or are in flight.
     #[must_use]
     pub fn depth(&self) -> usize {
-        let threads = self.lanes.values().flat_map(|lane| lane.threads.values());
-        threads.map(|thread| thread.queue.len()).sum()
+        self.ages.len()
     }
 
     /// When the oldest of them was decided.
     #[must_use]
     pub fn oldest(&self) -> Option<Timestamp> {
-        let threads = self.lanes.values().flat_map(|lane| lane.threads.values());
-        threads
-            .flat_map(|thread| thread.queue.values())
-            .map(|delivery| delivery.created)
-            .min()
+        self.ages.first().map(|(created, _)| *created)
+    }
+}
+
+// === impl Lane ===
+
+impl Lane {
+    /// Counts and sorts the threads anew, and takes out the episodes that are to be cancelled.
+    fn sort(&mut self, term: Term) -> Vec<Vec<Delivery>> {
+        let mut episodes = Vec::new();
+        for (digest, thread) in &mut self.threads {
+            if let Some(episode) = thread.stillborn(term) {
+                thread.in_flight = true;
+                episodes.push(episode);
+            }
+            self.waiting.extend(thread.place(*digest));
+        }
+        let flying = self.threads.values().filter(|thread| thread.in_flight);
+        self.in_flight = flying.count();
+        episodes
+    }
+
+    /// The head to go next and when it may, if a thread is free.
+    fn ready(&self) -> Option<(Timestamp, u64, Digest)> {
+        if self.in_flight >= IN_FLIGHT_MAX {
+            return None;
+        }
+        let (due, order, digest) = *self.waiting.first()?;
+        let due = self.quiet_until.map_or(due, |until| until.max(due));
+        Some((due, order, digest))
+    }
+
+    /// Changes a thread, and its place with it.
+    fn change(&mut self, digest: Digest, change: impl FnOnce(&mut Thread)) {
+        let Some(thread) = self.threads.get_mut(&digest) else {
+            return;
+        };
+        if let Some(place) = thread.place(digest) {
+            self.waiting.remove(&place);
+        }
+        self.in_flight -= usize::from(thread.in_flight);
+        change(thread);
+        self.in_flight += usize::from(thread.in_flight);
+        self.waiting.extend(thread.place(digest));
+        if thread.queue.is_empty() && !thread.in_flight {
+            self.threads.remove(&digest);
+        }
     }
 }
 
 // === impl Thread ===
 
 impl Thread {
-    /// The order of the *resolved* that ends an episode of which nothing can have left.
-    fn stillborn(&self, term: Term) -> Option<u64> {
+    /// Where the thread stands among those that wait; nowhere if it is in flight.
+    fn place(&self, digest: Digest) -> Option<(Timestamp, u64, Digest)> {
+        let (order, head) = self.queue.first_key_value()?;
+        (!self.in_flight).then_some((head.due, *order, digest))
+    }
+
+    /// The episode of which nothing can have left, from its first telling to its *resolved*.
+    fn stillborn(&self, term: Term) -> Option<Vec<Delivery>> {
         let (_, head) = self.queue.first_key_value()?;
         let untouched = |delivery: &Delivery| delivery.attempts == 0 && delivery.term == term;
         let first = head.message.status == Status::Firing && head.message.reason == Reason::First;
@@ -263,7 +272,12 @@ impl Thread {
             .iter()
             .take_while(|(_, delivery)| untouched(delivery))
             .find(|(_, delivery)| delivery.message.status == Status::Resolved)?;
-        Some(*last)
+        Some(
+            self.queue
+                .range(..=last)
+                .map(|(_, each)| each.clone())
+                .collect(),
+        )
     }
 }
 

@@ -176,7 +176,7 @@ fn label<'a>(labels: &'a BTreeMap<String, String>, name: &str) -> Option<&'a str
 }
 
 #[cfg(test)]
-pub(in crate::notify) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::domain::id::Digest;
     use crate::domain::objective::Severity;
@@ -186,7 +186,7 @@ pub(in crate::notify) mod tests {
         pairs.iter().map(owned).collect()
     }
 
-    pub(in crate::notify) fn firing() -> Message {
+    pub(crate) fn firing() -> Message {
         Message {
             status: Status::Firing,
             reason: Reason::First,

@@ -12,7 +12,7 @@ pub mod slack;
 pub mod webhook;
 
 #[cfg(test)]
-mod receiver;
+pub(crate) mod receiver;
 
 use std::sync::Arc;
 use std::time::Duration;

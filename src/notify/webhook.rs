@@ -114,7 +114,7 @@ impl Webhook {
             Address::Plain(text) => text.clone(),
             Address::Secret(reference) => Secret::read(reference)
                 .await
-                .map_err(missing)?
+                .map_err(|error| missing(&error))?
                 .expose()
                 .to_owned(),
         };
@@ -125,7 +125,9 @@ impl Webhook {
         let Some(reference) = &self.secret else {
             return Ok(None);
         };
-        let secret = Secret::read(reference).await.map_err(missing)?;
+        let secret = Secret::read(reference)
+            .await
+            .map_err(|error| missing(&error))?;
         let t = now.as_micros().div_euclid(1_000_000);
         Ok(Some(format!("t={t},v1={}", sign(secret.expose(), t, body))))
     }
@@ -171,11 +173,7 @@ impl Sender for Webhook {
     }
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the shape that map_err takes"
-)]
-fn missing(error: SecretError) -> Sent {
+fn missing(error: &SecretError) -> Sent {
     answer::again(Arc::<str>::from(error.to_string()))
 }
 

@@ -58,7 +58,7 @@ fn orders(deliveries: &[Delivery]) -> Vec<u64> {
 
 fn loaded(deliveries: &[Delivery]) -> Outbox {
     let mut outbox = Outbox::new(TERM);
-    outbox.load(deliveries.to_vec());
+    assert!(outbox.load(deliveries.to_vec()).is_empty());
     outbox
 }
 
@@ -100,15 +100,16 @@ fn a_receiver_has_four_threads_in_flight_and_takes_none_from_another() {
 
 #[test]
 fn an_episode_that_was_over_before_it_left_is_cancelled_whole() {
-    let mut outbox = loaded(&[
+    let due = vec![
         delivery("ops", "a", 1, Reason::First),
         delivery("ops", "a", 2, Reason::Raised),
         delivery("ops", "a", 3, Reason::Resolved),
-    ]);
-    let episodes = outbox.cancel();
+    ];
+    let mut outbox = Outbox::new(TERM);
+    let episodes = outbox.load(due.clone());
     assert_eq!(episodes.len(), 1);
     assert_eq!(orders(&episodes[0]), [1, 2, 3]);
-    assert!(outbox.cancel().is_empty());
+    assert!(outbox.load(due).is_empty());
     assert!(outbox.next(at(0)).is_empty());
     for each in &episodes[0] {
         outbox.settle(each, &attempt(each, DeliveryState::Cancelled, at(0)));
@@ -137,13 +138,13 @@ fn nothing_is_cancelled_that_may_have_left() {
         vec![first.clone(), raised],
     ];
     for case in cases {
-        assert!(loaded(&case).cancel().is_empty(), "{case:?}");
+        let cancelled = Outbox::new(TERM).load(case.clone());
+        assert!(cancelled.is_empty(), "{case:?}");
     }
     // On its way at this moment.
-    let mut outbox = loaded(&[first.clone()]);
+    let mut outbox = loaded(std::slice::from_ref(&first));
     assert_eq!(orders(&outbox.next(at(0))), [1]);
-    outbox.load(vec![first, resolved]);
-    assert!(outbox.cancel().is_empty());
+    assert!(outbox.load(vec![first, resolved]).is_empty());
     assert!(outbox.next(at(0)).is_empty());
 }
 
@@ -206,7 +207,7 @@ proptest! {
             }
         }
         let mut outbox = Outbox::new(TERM);
-        outbox.load(store.values().cloned().collect());
+        prop_assert!(outbox.load(store.values().cloned().collect()).is_empty());
         let mut flying: Vec<Delivery> = outbox.next(at(0));
         let mut taken: BTreeMap<(Name, Digest), Vec<u64>> = BTreeMap::new();
         let endless = choices.into_iter().chain(std::iter::repeat((0, 0))).take(2_000);
@@ -223,7 +224,7 @@ proptest! {
             }
             outbox.settle(&each, &attempt(&each, state, at(0)));
             if answer == 2 {
-                outbox.load(store.values().cloned().collect());
+                prop_assert!(outbox.load(store.values().cloned().collect()).is_empty());
             }
             flying.extend(outbox.next(at(0)));
             let threads: std::collections::BTreeSet<_> =
