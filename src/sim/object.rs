@@ -70,12 +70,22 @@ pub fn annotation<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
     object.pointer("/metadata/annotations")?.get(key)?.as_str()
 }
 
-/// The uid of the object's controller, if it has one.
-pub fn controller_uid(object: &Value) -> Option<&str> {
-    list(object, "/metadata/ownerReferences")
+/// The reference to the object's controller, if it has one.
+fn controller(object: &Value) -> Option<&Value> {
+    let references = list(object, "/metadata/ownerReferences");
+    references
         .iter()
         .find(|reference| is_true(reference, "/controller"))
-        .map(|reference| text(reference, "/uid"))
+}
+
+/// The uid of the object's controller, if it has one.
+pub fn controller_uid(object: &Value) -> Option<&str> {
+    controller(object).map(|reference| text(reference, "/uid"))
+}
+
+/// The name of the object's controller, if it has one.
+pub fn controller_name(object: &Value) -> Option<&str> {
+    controller(object).map(|reference| text(reference, "/name"))
 }
 
 /// The condition of the given type in the object's status.

@@ -101,12 +101,15 @@ impl Store {
     pub fn write_back(
         &self,
         resource: &'static Resource,
-        read: &Value,
+        read: &Arc<Value>,
         scope: Scope,
         edit: impl FnOnce(&mut Value),
     ) -> Result<Arc<Value>, Refusal> {
-        let mut object = read.clone();
+        let mut object = Value::clone(read);
         edit(&mut object);
+        if object == **read {
+            return Ok(Arc::clone(read));
+        }
         self.update(&Key::of(resource, read), scope, Form::Replace, |_| {
             Ok(object)
         })

@@ -88,7 +88,7 @@ fn pod_of(set: &Value) -> Value {
     json!({"metadata": metadata, "spec": template["spec"]})
 }
 
-fn write_status(store: &Store, set: &Value, pods: &[Arc<Value>]) -> Result<(), Refusal> {
+fn write_status(store: &Store, set: &Arc<Value>, pods: &[Arc<Value>]) -> Result<(), Refusal> {
     let min_ready = SignedDuration::from_secs(number(set, "/spec/minReadySeconds"));
     let now = store.now();
     let labels = Selector::of_workload(&json!({
