@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::history::{chunk_id, chunks_before, hour, oldest_segments, unpacked};
 use super::write::probe;
 use super::writer::upkeep;
-use super::{Sqlite, closed, failed, sql};
+use super::{Sqlite, failed, sql};
 use crate::domain::id::ProbeId;
 use crate::domain::sample::Sample;
 use crate::domain::time::Timestamp;
@@ -89,29 +89,29 @@ async fn round(store: &Sqlite, segments: &[(i64, Vec<u8>)]) -> Result<(), StoreE
         let some: BTreeMap<SeriesNumber, Part> = some.into_iter().collect();
         let chunks = merged(store, segments, &some).await?;
         let mut writer = store.writer.lock().await;
-        let mut transaction = upkeep(&mut writer).await?;
+        let writer = upkeep(&mut writer).await?;
         for (id, block) in chunks {
             let put = sqlx::query(sql::PUT_CHUNK).bind(id).bind(block);
-            let put = put.execute(&mut *transaction).await;
+            let put = put.execute(&mut writer.connection).await;
             put.map_err(failed(doing))?;
         }
         for number in some.keys() {
             let mark = sqlx::query(sql::SERIES_IS_THROUGH).bind(through);
             let mark = mark.bind(number.cast_signed());
-            mark.execute(&mut *transaction)
+            mark.execute(&mut writer.connection)
                 .await
                 .map_err(failed(doing))?;
         }
-        transaction.commit().await.map_err(failed(doing))?;
+        writer.end().await?;
     }
     let mut writer = store.writer.lock().await;
-    let mut transaction = upkeep(&mut writer).await?;
+    let writer = upkeep(&mut writer).await?;
     for statement in [sql::ALL_SERIES_ARE_THROUGH, sql::FORGET_SEGMENTS_THROUGH] {
         let run = sqlx::query(statement).bind(through);
-        let run = run.execute(&mut *transaction).await;
+        let run = run.execute(&mut writer.connection).await;
         run.map_err(failed(doing))?;
     }
-    transaction.commit().await.map_err(failed(doing))
+    writer.end().await
 }
 
 /// The chunks of some series as they are with what the segments hold.
@@ -185,17 +185,16 @@ pub(super) async fn retain(
     ];
     let doing = "forget what is old";
     let mut writer = store.writer.lock().await;
-    let mut transaction = upkeep(&mut writer).await?;
+    let writer = upkeep(&mut writer).await?;
     for (statement, from) in plan {
         let run = sqlx::query(statement).bind(from);
         let run = run
-            .execute(&mut *transaction)
+            .execute(&mut writer.connection)
             .await
             .map_err(failed(doing))?;
         gone += run.rows_affected();
     }
-    transaction.commit().await.map_err(failed(doing))?;
-    let writer = writer.as_mut().ok_or_else(closed)?;
+    writer.end().await?;
     let checkpoint = sqlx::query(sql::CHECKPOINT);
     let checkpoint = checkpoint.execute(&mut writer.connection).await;
     checkpoint.map_err(failed("cut the log back"))?;
@@ -212,14 +211,14 @@ async fn forget_chunks(store: &Sqlite, from: Timestamp) -> Result<u64, StoreErro
     let mut gone = 0;
     for some in rows.chunks(SERIES_A_TRANSACTION) {
         let mut writer = store.writer.lock().await;
-        let mut transaction = upkeep(&mut writer).await?;
+        let writer = upkeep(&mut writer).await?;
         for (number, _, _) in some {
             let (first, end) = chunks_before(number.cast_unsigned(), hour(from));
             let forget = sqlx::query(sql::FORGET_CHUNKS).bind(first).bind(end);
-            let forget = forget.execute(&mut *transaction).await;
+            let forget = forget.execute(&mut writer.connection).await;
             gone += forget.map_err(failed(doing))?.rows_affected();
         }
-        transaction.commit().await.map_err(failed(doing))?;
+        writer.end().await?;
     }
     Ok(gone)
 }

@@ -115,6 +115,12 @@ struct Reading {
     samples: Vec<Sample>,
 }
 
+impl Reading {
+    fn takes(&self, sample: &Sample) -> bool {
+        sample.span.to > self.from && sample.span.to <= self.to
+    }
+}
+
 /// Answers needs with one pass over the segments, and over the chunks of each series.
 pub(super) async fn histories(
     readers: &SqlitePool,
@@ -188,7 +194,8 @@ async fn fill(
         while let Some((_, block)) = rows.try_next().await.map_err(failed(doing))? {
             unpacked(&block, |_| Some(reading.series.clone()), &mut found)?;
         }
-        keep(reading, &mut found);
+        found.retain(|sample| reading.takes(sample));
+        reading.samples.append(&mut found);
     }
     let Some(through) = readings.values().map(|reading| reading.through).min() else {
         return Ok(());
@@ -213,8 +220,10 @@ async fn fill(
         unpacked(&block, wanted, &mut found)?;
         for sample in found.drain(..) {
             let number = by_name.get(&sample.series);
-            if let Some(reading) = number.and_then(|number| readings.get_mut(number)) {
-                keep(reading, &mut vec![sample]);
+            if let Some(reading) = number.and_then(|number| readings.get_mut(number))
+                && reading.takes(&sample)
+            {
+                reading.samples.push(sample);
             }
         }
     }
@@ -222,14 +231,6 @@ async fn fill(
         reading.samples.sort_by_key(|sample| sample.span.to);
     }
     Ok(())
-}
-
-fn keep(reading: &mut Reading, found: &mut Vec<Sample>) {
-    let Reading {
-        from, to, samples, ..
-    } = reading;
-    let inside = |sample: &Sample| sample.span.to > *from && sample.span.to <= *to;
-    samples.extend(found.drain(..).filter(inside));
 }
 
 /// The images that may serve any of the needs, by series.

@@ -1,6 +1,8 @@
 //! Every statement, named by what it does. Instants are parameters, never SQL's own `now`.
 
 pub const BEGIN: &str = "begin immediate";
+pub const COMMIT: &str = "commit";
+pub const ROLL_BACK: &str = "rollback";
 pub const SYNCHRONOUS_FULL: &str = "pragma synchronous = full";
 pub const SYNCHRONOUS_NORMAL: &str = "pragma synchronous = normal";
 pub const CHECKPOINT: &str = "pragma wal_checkpoint(truncate)";
