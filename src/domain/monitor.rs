@@ -226,6 +226,12 @@ impl Monitor {
         self.alert
     }
 
+    /// When the breach of the open episode began, at whatever level.
+    #[must_use]
+    pub const fn began(&self) -> Timestamp {
+        self.began
+    }
+
     /// When the critical breach began, while it fires as critical.
     #[must_use]
     pub fn critical_since(&self) -> Option<Timestamp> {

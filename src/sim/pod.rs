@@ -128,7 +128,7 @@ impl Life {
             return self.run.stop.cancelled().await;
         };
         loop {
-            if let End::Stopped = self.run_process(listener).await {
+            if let End::Stopped = self.run_container(listener).await {
                 return;
             }
             if !self.back_off().await {
@@ -183,7 +183,7 @@ impl Life {
     }
 
     /// Runs the process until it crashes or is stopped.
-    async fn run_process(&mut self, listener: TcpListener) -> End {
+    async fn run_container(&mut self, listener: TcpListener) -> End {
         let crash_at = self.image.crashes_after().map(|after| self.started + after);
         if crash_at.is_some_and(|at| at <= Instant::now()) {
             return End::Crashed;

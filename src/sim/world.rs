@@ -141,6 +141,11 @@ impl SimCluster {
         self.api.heal();
     }
 
+    /// Ends every open watch, as a restart of the API server would.
+    pub fn break_watches(&self) {
+        self.api.break_watches();
+    }
+
     /// Somebody who does to the cluster what people do with `kubectl`.
     pub fn person(&self) -> Person {
         Person::new(self.client())

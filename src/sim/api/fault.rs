@@ -96,6 +96,15 @@ impl Faults {
             .clear();
     }
 
+    /// Whether the call would be forbidden; nothing is used up by asking.
+    pub(super) fn forbids(&self, call: Call<'_>) -> bool {
+        let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut forbidding = faults
+            .iter()
+            .filter(|fault| fault.effect == Effect::Forbidden);
+        forbidding.any(|fault| fault.meets.matches(call))
+    }
+
     /// The effect of the first fault that meets the call; one of its times is used up.
     pub(super) fn meet(&self, call: Call<'_>) -> Option<Effect> {
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);

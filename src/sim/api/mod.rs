@@ -25,7 +25,7 @@ mod write;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -62,6 +62,8 @@ struct Shared {
     audit: Audit,
     faults: fault::Faults,
     shutdown: CancellationToken,
+    /// Ends the watches that are open; a child of `shutdown`.
+    watches: Mutex<CancellationToken>,
 }
 
 impl ApiServer {
@@ -79,11 +81,13 @@ impl ApiServer {
                 .create(&NAMESPACES, "", &namespace)
                 .map_err(io::Error::other)?;
         }
+        let shutdown = CancellationToken::new();
         let shared = Arc::new(Shared {
             store,
             audit: Audit::default(),
             faults: fault::Faults::default(),
-            shutdown: CancellationToken::new(),
+            watches: Mutex::new(shutdown.child_token()),
+            shutdown,
         });
         let router = serve::router(Arc::clone(&shared));
         let serving = Serving::start(listener, router, shared.shutdown.clone());
@@ -117,5 +121,22 @@ impl ApiServer {
     /// Ends all faults.
     pub fn heal(&self) {
         self.shared.faults.clear();
+    }
+
+    /// Ends every open watch, as a restart of the server would.
+    pub fn break_watches(&self) {
+        let watches = self.shared.watches.lock();
+        let mut watches = watches.unwrap_or_else(PoisonError::into_inner);
+        watches.cancel();
+        *watches = self.shared.shutdown.child_token();
+    }
+}
+
+impl Shared {
+    fn watches(&self) -> CancellationToken {
+        self.watches
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }

@@ -52,7 +52,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let user_agent = header_text(request.headers(), header::USER_AGENT);
     let asked = match read(request).await {
         Ok(Read::Asked(asked)) => *asked,
-        Ok(Read::AccessReview(review)) => return allowed(review),
+        Ok(Read::AccessReview(review)) => return reviewed(&shared, review, &user_agent),
         Err(refusal) => return refused(&refusal),
     };
     let call = Call {
@@ -95,7 +95,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
 /// What a request turned out to be.
 enum Read {
     Asked(Box<Asked>),
-    /// A question for permissions: everything is allowed here, and it says so.
+    /// A question for permissions: what no fault forbids is allowed.
     AccessReview(Value),
 }
 
@@ -248,7 +248,7 @@ fn watch(shared: &Shared, asked: &Asked) -> Result<Response, Refusal> {
         bookmarks: asked.parameter("allowWatchBookmarks") == "true",
         lasts: Duration::from_secs(seconds),
     };
-    let body = watch::body(Arc::clone(&shared.store), request, shared.shutdown.clone());
+    let body = watch::body(Arc::clone(&shared.store), request, shared.watches());
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 
@@ -403,14 +403,23 @@ fn delete_collection(shared: &Shared, asked: &Asked) -> Result<Response, Refusal
     Ok(Json(list).into_response())
 }
 
-fn allowed(mut review: Value) -> Response {
+fn reviewed(shared: &Shared, mut review: Value, user_agent: &str) -> Response {
     if !review.is_object() {
         return refused(&Refusal::bad_request(
             "a SelfSubjectAccessReview is required".to_owned(),
         ));
     }
+    let asked = |key: &str| text(&review, &format!("/spec/resourceAttributes/{key}")).to_owned();
+    let (verb, resource, name) = (asked("verb"), asked("resource"), asked("name"));
+    let call = Call {
+        verb: &verb,
+        resource: &resource,
+        name: &name,
+        user_agent,
+    };
+    let allowed = !shared.faults.forbids(call);
     set_metadata(&mut review, "creationTimestamp", Value::Null);
-    review["status"] = json!({"allowed": true, "reason": "everything is allowed here"});
+    review["status"] = json!({"allowed": allowed});
     (StatusCode::CREATED, Json(review)).into_response()
 }
 

@@ -1,6 +1,7 @@
 //! The API server as a client meets it.
 
 use futures::StreamExt as _;
+use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
 use k8s_openapi::api::core::v1::{ConfigMap, Event as CoreEvent};
 use k8s_openapi::api::events::v1::Event as NewEvent;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
@@ -335,4 +336,93 @@ async fn the_kubeconfig_leads_to_the_cluster() {
         (version.major.as_str(), version.minor.as_str()),
         ("1", "33")
     );
+}
+
+#[tokio::test]
+async fn what_is_forbidden_is_known_to_who_asks() {
+    let cluster = cluster_with("shop:v1", 1).await;
+    let patching = || Meets {
+        verb: Some("patch"),
+        resource: Some("deployments"),
+        user_agent: Some("holdfast".to_owned()),
+        ..Meets::default()
+    };
+    cluster.inject(Fault::lasting(patching(), Effect::Forbidden));
+    let may = async |user_agent: &str, verb: &str| {
+        let reviews: Api<SelfSubjectAccessReview> =
+            Api::all(cluster.client_named(user_agent).unwrap());
+        let review = json!({"spec": {"resourceAttributes": {
+            "verb": verb, "group": "apps", "resource": "deployments", "namespace": NAMESPACE,
+        }}});
+        let review = serde_json::from_value(review).unwrap();
+        let reviewed = reviews
+            .create(&PostParams::default(), &review)
+            .await
+            .unwrap();
+        reviewed.status.unwrap().allowed
+    };
+    assert!(!may("holdfast", "patch").await);
+    assert!(may("holdfast", "get").await);
+    assert!(may("kubectl", "patch").await);
+    release(&cluster, "shop:v2").await;
+}
+
+#[tokio::test]
+async fn an_outage_ends_watches_and_answers_nothing_until_it_is_over() {
+    let cluster = cluster().await;
+    let client = cluster.client_named("watcher").unwrap();
+    let maps: Api<ConfigMap> = Api::namespaced(client, "default");
+    let config = watcher::Config::default();
+    let mut events = std::pin::pin!(kube::runtime::watcher(maps.clone(), config));
+    while !matches!(events.next().await.unwrap().unwrap(), Event::InitDone) {}
+
+    let watchers = || Meets {
+        user_agent: Some("watcher".to_owned()),
+        ..Meets::default()
+    };
+    cluster.inject(Fault::lasting(watchers(), Effect::Hang));
+    cluster.break_watches();
+    let within = Duration::from_millis(300);
+    assert!(
+        tokio::time::timeout(within, maps.get_opt("one"))
+            .await
+            .is_err(),
+        "it hangs"
+    );
+
+    cluster.heal();
+    cluster.inject(Fault::lasting(watchers(), Effect::Unavailable));
+    // Without the client's own tries, which would hide it.
+    let raw = reqwest::Client::builder()
+        .no_proxy()
+        .user_agent("watcher")
+        .build()
+        .unwrap();
+    let answer = raw
+        .get(format!("{}/api/v1/configmaps", cluster.url()))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status().as_u16(), 503);
+
+    cluster.heal();
+    cluster.inject(Fault::once(watchers(), Effect::Delay(within)));
+    let began = Instant::now();
+    assert!(maps.get_opt("one").await.unwrap().is_none());
+    assert!(began.elapsed() >= within);
+
+    let other: Api<ConfigMap> = Api::namespaced(cluster.client(), "default");
+    other
+        .create(&PostParams::default(), &config_map("after"))
+        .await
+        .unwrap();
+    let seen = async {
+        loop {
+            if let Some(Ok(Event::Apply(map) | Event::InitApply(map))) = events.next().await {
+                return map.name_any();
+            }
+        }
+    };
+    // The watch that was open when the server hung is answered at the end of its connection.
+    assert_eq!(tokio::time::timeout(SOON, seen).await.unwrap(), "after");
 }

@@ -11,11 +11,12 @@ use tokio::process::{Child, Command};
 
 use super::eventually;
 
-/// Running processes; they are killed when the value is dropped.
+/// Running servers; they are killed when the value is dropped.
 pub(super) struct Plane {
     folder: tempfile::TempDir,
+    binaries: PathBuf,
     port: u16,
-    _processes: Vec<Child>,
+    children: Vec<Child>,
 }
 
 /// The folder of the binaries, if there is one.
@@ -27,99 +28,108 @@ pub(super) fn assets() -> Option<PathBuf> {
 
 impl Plane {
     pub(super) async fn start(binaries: &Path) -> Self {
-        let folder = tempfile::tempdir().unwrap();
         let [etcd, peer, port] = free_ports();
-        let at = |file: &str| folder.path().join(file).display().to_string();
-        std::fs::write(at("tokens.csv"), "all,admin,admin,system:masters\n").unwrap();
-        let kubeconfig = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "real",
-            "clusters": [{"name": "real", "cluster": {
-                "server": format!("https://127.0.0.1:{port}"), "certificate-authority": at("apiserver.crt"),
-            }}],
-            "users": [{"name": "real", "user": {"token": "all"}}],
-            "contexts": [{"name": "real", "context": {"cluster": "real", "user": "real"}}],
-        });
-        std::fs::write(at("kubeconfig"), kubeconfig.to_string()).unwrap();
-        let (etcd, peer) = (
-            format!("http://127.0.0.1:{etcd}"),
-            format!("http://127.0.0.1:{peer}"),
-        );
-        let launch = |name: &str, arguments: &[String]| {
-            let log = std::fs::File::create(at(&format!("{name}.log"))).unwrap();
-            Command::new(binaries.join(name))
-                .args(arguments)
-                .stdin(Stdio::null())
-                .stdout(log.try_clone().unwrap())
-                .stderr(log)
-                .kill_on_drop(true)
-                .spawn()
-                .unwrap()
+        let folder = tempfile::tempdir().unwrap();
+        let mut plane = Self {
+            folder,
+            binaries: binaries.to_owned(),
+            port,
+            children: Vec::new(),
         };
-        let first = launch(
+        plane.start_etcd(etcd, peer);
+        eventually("etcd listens", async || {
+            TcpStream::connect(("127.0.0.1", etcd)).is_ok()
+        })
+        .await;
+        plane.start_api_server(etcd);
+        eventually("the API server is ready", async || plane.is_ready().await).await;
+        plane.start_controllers();
+        plane
+    }
+
+    fn start_etcd(&mut self, client: u16, peer: u16) {
+        let [client, peer] = [client, peer].map(|port| format!("http://127.0.0.1:{port}"));
+        self.launch(
             "etcd",
             &[
-                format!("--data-dir={}", at("etcd")),
-                format!("--listen-client-urls={etcd}"),
-                format!("--advertise-client-urls={etcd}"),
+                format!("--data-dir={}", self.at("etcd")),
+                format!("--listen-client-urls={client}"),
+                format!("--advertise-client-urls={client}"),
                 format!("--listen-peer-urls={peer}"),
                 format!("--initial-advertise-peer-urls={peer}"),
                 format!("--initial-cluster=default={peer}"),
                 "--unsafe-no-fsync".to_owned(),
             ],
         );
-        let address = etcd.trim_start_matches("http://").to_owned();
-        eventually("etcd listens", async || {
-            TcpStream::connect(&address).is_ok()
-        })
-        .await;
-        let second = launch(
+    }
+
+    fn start_api_server(&mut self, etcd: u16) {
+        std::fs::write(self.at("tokens.csv"), "all,admin,admin,system:masters\n").unwrap();
+        self.launch(
             "kube-apiserver",
             &[
-                format!("--etcd-servers={etcd}"),
-                format!("--cert-dir={}", folder.path().display()),
-                format!("--secure-port={port}"),
+                format!("--etcd-servers=http://127.0.0.1:{etcd}"),
+                format!("--cert-dir={}", self.folder.path().display()),
+                format!("--secure-port={}", self.port),
                 "--bind-address=127.0.0.1".to_owned(),
                 "--advertise-address=127.0.0.1".to_owned(),
                 "--endpoint-reconciler-type=none".to_owned(),
                 "--service-cluster-ip-range=10.0.0.0/16".to_owned(),
                 "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
-                format!("--service-account-key-file={}", at("apiserver.key")),
-                format!("--service-account-signing-key-file={}", at("apiserver.key")),
+                format!("--service-account-key-file={}", self.at("apiserver.key")),
+                format!(
+                    "--service-account-signing-key-file={}",
+                    self.at("apiserver.key")
+                ),
                 "--authorization-mode=RBAC".to_owned(),
-                format!("--token-auth-file={}", at("tokens.csv")),
+                format!("--token-auth-file={}", self.at("tokens.csv")),
                 "--disable-admission-plugins=ServiceAccount".to_owned(),
             ],
         );
-        let mut plane = Self {
-            folder,
-            port,
-            _processes: vec![first, second],
-        };
-        eventually("the API server is ready", async || plane.is_ready().await).await;
-        let third = Command::new(binaries.join("kube-controller-manager"))
-            .arg(format!(
-                "--kubeconfig={}",
-                plane.path("kubeconfig").display()
-            ))
-            .arg("--leader-elect=false")
-            .arg("--controllers=*,-node-lifecycle-controller,-node-ipam-controller")
-            .arg(format!(
-                "--service-account-private-key-file={}",
-                plane.path("apiserver.key").display()
-            ))
-            .arg("--secure-port=0")
+        let server = format!("https://127.0.0.1:{}", self.port);
+        let cluster = json!({"server": server, "certificate-authority": self.at("apiserver.crt")});
+        let kubeconfig = json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "real",
+            "clusters": [{"name": "real", "cluster": cluster}],
+            "users": [{"name": "real", "user": {"token": "all"}}],
+            "contexts": [{"name": "real", "context": {"cluster": "real", "user": "real"}}],
+        });
+        std::fs::write(self.at("kubeconfig"), kubeconfig.to_string()).unwrap();
+    }
+
+    fn start_controllers(&mut self) {
+        self.launch(
+            "kube-controller-manager",
+            &[
+                format!("--kubeconfig={}", self.at("kubeconfig")),
+                "--leader-elect=false".to_owned(),
+                "--controllers=*,-node-lifecycle-controller,-node-ipam-controller".to_owned(),
+                format!(
+                    "--service-account-private-key-file={}",
+                    self.at("apiserver.key")
+                ),
+                "--secure-port=0".to_owned(),
+            ],
+        );
+    }
+
+    fn launch(&mut self, name: &str, arguments: &[String]) {
+        let log = std::fs::File::create(self.at(&format!("{name}.log"))).unwrap();
+        let child = Command::new(self.binaries.join(name))
+            .args(arguments)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        plane._processes.push(third);
-        plane
+        self.children.push(child);
     }
 
     pub(super) async fn client(&self) -> Client {
-        let read = Kubeconfig::read_from(self.path("kubeconfig")).unwrap();
+        let read = Kubeconfig::read_from(self.at("kubeconfig")).unwrap();
         let options = KubeConfigOptions::default();
         Client::try_from(
             Config::from_custom_kubeconfig(read, &options)
@@ -130,7 +140,7 @@ impl Plane {
     }
 
     async fn is_ready(&self) -> bool {
-        if !self.path("apiserver.crt").is_file()
+        if !Path::new(&self.at("apiserver.crt")).is_file()
             || TcpStream::connect(("127.0.0.1", self.port)).is_err()
         {
             return false;
@@ -139,8 +149,8 @@ impl Plane {
         self.client().await.request_text(request).await.is_ok()
     }
 
-    fn path(&self, file: &str) -> PathBuf {
-        self.folder.path().join(file)
+    fn at(&self, file: &str) -> String {
+        self.folder.path().join(file).display().to_string()
     }
 }
 

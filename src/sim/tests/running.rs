@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kube::api::{Patch, PatchParams};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
 use super::*;
@@ -208,5 +208,39 @@ async fn faults_begin_later_in_a_running_pod() {
     assert!(
         counts.by_code.contains_key(&200),
         "it was well at first: {counts:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_pod_answers_a_little_longer_than_it_is_wanted() {
+    let mut options = SimOptions::default();
+    options.node.drain = Duration::from_secs(2);
+    let cluster = SimCluster::start(clock(), options).await.unwrap();
+    cluster
+        .apply_deployment(NAMESPACE, "web", "shop:v1", 1)
+        .await
+        .unwrap();
+    cluster.rolled_out(NAMESPACE, "web", SOON).await.unwrap();
+    let pod = pods(&cluster).await.remove(0);
+    let address = pod.status.as_ref().unwrap().pod_ip.clone().unwrap();
+    let url = format!("http://{address}:8080/");
+    let api: Api<Pod> = Api::namespaced(cluster.client(), NAMESPACE);
+    api.delete(&pod.name_any(), &DeleteParams::default())
+        .await
+        .unwrap();
+    eventually("another pod is ready", async || {
+        deployment(&cluster).await.status.unwrap().ready_replicas == Some(1)
+            && pods(&cluster).await.len() == 2
+    })
+    .await;
+    assert_eq!(get(&url).await.0, 200, "it drains");
+    eventually("it is gone", async || {
+        api.get_opt(&pod.name_any()).await.unwrap().is_none()
+    })
+    .await;
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    assert!(
+        http.get(&url).send().await.unwrap_err().is_connect(),
+        "nobody listens any more"
     );
 }

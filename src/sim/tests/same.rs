@@ -63,6 +63,7 @@ impl Story {
     async fn tell(mut self) -> String {
         self.forward().await;
         self.refusals().await;
+        self.more_refusals().await;
         self.back().await;
         self.sizes_and_pauses().await;
         self.failure().await;
@@ -92,8 +93,7 @@ impl Story {
         let set = self.sorted_sets().await.remove(0);
         let label = Patch::Merge(json!({"metadata": {"labels": {"touched": "yes"}}}));
         let params = PatchParams::default();
-        let now = self
-            .deployments
+        self.deployments
             .patch("web", &params, &label)
             .await
             .unwrap();
@@ -123,6 +123,11 @@ impl Story {
             "a replacement of another uid",
             self.deployments.replace("web", &post, &other).await,
         );
+    }
+
+    async fn more_refusals(&mut self) {
+        let now = self.deployments.get("web").await.unwrap();
+        let (post, params) = (PostParams::default(), PatchParams::default());
         self.refused(
             "what exists made again",
             self.deployments.create(&post, &fresh(&now)).await,
