@@ -240,7 +240,7 @@ fn play(seed: u64, seconds: u64, hostility: u64, freezes: bool) -> Result<Story,
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn two_never_lead_at_once_and_terms_only_rise(seed: u64, hostility in 0_u64..8) {

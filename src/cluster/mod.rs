@@ -18,6 +18,9 @@ pub mod undo;
 pub mod view;
 pub mod watch;
 
+#[cfg(all(test, feature = "demo"))]
+mod tests;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

@@ -234,3 +234,7 @@ async fn until_end<T>(
     }
     future.await
 }
+
+#[cfg(all(test, feature = "demo"))]
+#[path = "leadership_tests.rs"]
+mod tests;

