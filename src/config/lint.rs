@@ -43,7 +43,16 @@ fn single_sample(objective: &Objective, probe: &Probe, critical: Condition) -> O
     if objective.measure.windowed() && objective.wait >= objective.over {
         return None;
     }
-    let more = |enough: u64| format!("`min_samples: {enough}` or more, or a longer `for`");
+    let looks = objective.over.as_nanos() / probe.every.as_nanos().max(1);
+    let more = |enough: u64| {
+        if counted(&probe.target) || u128::from(enough) <= looks {
+            format!("`min_samples: {enough}` or more, or a longer `for`")
+        } else {
+            format!(
+                "the window holds {looks} looks; let it hold {enough} or more, or set a longer `for`"
+            )
+        }
+    };
     match objective.measure {
         Measure::ErrorRatio => critical
             .holds(Value::ratio(1, count)?)
@@ -53,7 +62,6 @@ fn single_sample(objective: &Objective, probe: &Probe, critical: Condition) -> O
             .then(|| more(enough(critical, |count| Value::ratio(count - 1, count)))),
         Measure::Quantile(per_mille) => {
             // Nearest rank: the quantile of n looks is the slowest one while n is below 1000 / (1000 - q).
-            let looks = objective.over.as_nanos() / probe.every.as_nanos().max(1);
             let needed = 1000_u128.div_ceil(u128::from(1000 - per_mille.min(999)));
             (looks < needed && !counted(&probe.target)).then(|| {
                 format!(

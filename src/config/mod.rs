@@ -23,6 +23,7 @@ mod files;
 mod http_probe;
 mod layer;
 mod lint;
+mod mask;
 mod near;
 mod objective;
 mod placeholder;
@@ -37,9 +38,12 @@ mod tenants;
 mod workload;
 mod yaml;
 
+pub mod diff;
 pub mod finding;
 pub mod report;
 pub mod settings;
+pub mod show;
+pub mod watch;
 
 #[cfg(test)]
 mod tests;

@@ -159,8 +159,10 @@ impl Words<'_> {
         let place = self.sources.narrow(place, part);
         let message = format!("unknown placeholder `{part}`");
         let hint = near::hint(name, self.values.keys().map(String::as_str));
+        // A slip in a plan is one fault; what only this tenant lacks is one for each tenant.
+        let slip = hint.is_some() || !known;
         let note = Note::fault("unknown-placeholder", place, message).hint_if(hint);
-        self.sink.note(if place == self.tenant_place {
+        self.sink.note(if slip {
             note
         } else {
             note.also(self.tenant_place, "for this tenant")

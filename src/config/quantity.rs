@@ -61,6 +61,17 @@ impl Quantity {
     }
 }
 
+/// Bytes with the largest suffix that keeps them exact.
+pub(super) fn size(bytes: f64) -> String {
+    let exact = SIZES
+        .iter()
+        .rfind(|(suffix, size)| suffix.ends_with('i') && bytes >= *size && bytes % size == 0.0);
+    match exact {
+        Some((suffix, size)) => format!("{}{suffix}", bytes / size),
+        None => format!("{}k", bytes / 1e3),
+    }
+}
+
 /// A finite decimal number; not `inf`, not `nan`, not `1_000`.
 fn decimal(text: &str) -> Option<f64> {
     let numeric = text

@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
 use super::finding::{Finding, Level, Spot};
+use super::mask::mask;
 
 /// A span within one line of one file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -105,7 +106,7 @@ impl Sources {
             line: place.line as usize,
             column: place.column as usize,
             length: place.length as usize,
-            source: self.line(place).to_owned(),
+            source: mask(self.line(place)),
         }
     }
 }
@@ -201,9 +202,15 @@ impl Sink {
         self.faults.get()
     }
 
-    /// Everything found, faults and lints, each ordered by place.
+    /// Everything found, faults and lints, each ordered by place; where there is a fault, a lint is noise.
     pub(super) fn into_findings(self, sources: &Sources) -> (Vec<Finding>, Vec<Finding>) {
         let mut notes = self.notes.into_inner();
+        let faulty: BTreeSet<Place> = notes
+            .iter()
+            .filter(|note| note.level == Level::Fault)
+            .map(|note| note.place)
+            .collect();
+        notes.retain(|note| note.level == Level::Fault || !faulty.contains(&note.place));
         notes.sort_by(|a, b| (a.place, a.code, &a.message).cmp(&(b.place, b.code, &b.message)));
         notes
             .into_iter()

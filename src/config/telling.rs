@@ -139,7 +139,8 @@ pub(super) fn route(entry: Option<&Entry>, around: &Around<'_>) -> Route {
         around.sink.note(note.hint("put it into `routes`"));
     }
     let route = node(&fields, &[], around);
-    if route.receivers.is_empty() && !around.receivers.is_empty() {
+    let caught = route.routes.iter().any(|child| child.matchers.is_empty());
+    if route.receivers.is_empty() && !around.receivers.is_empty() && !caught {
         let message =
             "the root route has no receivers: what no other route matches is told to nobody";
         around
@@ -245,6 +246,12 @@ fn matchers(fields: &Fields<'_>, around: &Around<'_>) -> Vec<Matcher> {
                 Kind::Seq(items) => items.as_slice(),
                 _ => std::slice::from_ref(&entry.value),
             };
+            if items.is_empty() {
+                let message = format!("`{}` is any of nothing, which nothing is", entry.key);
+                around
+                    .sink
+                    .note(Note::fault("never-true", entry.value.place, message));
+            }
             Matcher {
                 label: entry.key.clone(),
                 any_of: items
