@@ -41,11 +41,14 @@ pub(super) struct Note {
     reference: bool,
 }
 
+/// What makes two findings the same: place, code, message and second place.
+type Identity = (Place, &'static str, String, Option<Place>);
+
 /// Collects findings.
 #[derive(Debug, Default)]
 pub(super) struct Sink {
     notes: RefCell<Vec<Note>>,
-    seen: RefCell<BTreeSet<(Place, &'static str, String, Option<Place>)>>,
+    seen: RefCell<BTreeSet<Identity>>,
     faults: Cell<usize>,
     incomplete: Cell<bool>,
 }
