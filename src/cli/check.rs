@@ -8,6 +8,8 @@ use anyhow::Context as _;
 
 use crate::config::{self, finding::Finding, report};
 
+/// There are faults.
+const INVALID: u8 = 1;
 /// Lints were found, and `--lint-fatal` was given.
 const LINTS: u8 = 3;
 
@@ -41,6 +43,14 @@ pub enum Format {
 /// # Errors
 /// If standard input cannot be read or standard output cannot be written.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let (code, text) = checked(args)?;
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .context("failed to write the report")?;
+    Ok(ExitCode::from(code))
+}
+
+fn checked(args: Args) -> anyhow::Result<(u8, String)> {
     let Args {
         path,
         format,
@@ -60,16 +70,14 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Err(report) => (report.hash, report.faults, report.lints),
     };
     let text = rendered(format, &path, &hash, &faults, &lints);
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .context("failed to write the report")?;
-    Ok(if !faults.is_empty() {
-        ExitCode::FAILURE
+    let code = if !faults.is_empty() {
+        INVALID
     } else if lint_fatal && !lints.is_empty() {
-        ExitCode::from(LINTS)
+        LINTS
     } else {
-        ExitCode::SUCCESS
-    })
+        0
+    };
+    Ok((code, text))
 }
 
 fn rendered(
@@ -83,5 +91,50 @@ fn rendered(
         Format::Human => report::human(faults, lints),
         Format::Json => format!("{:#}\n", report::json(hash, faults, lints)),
         Format::Github => report::github(path, faults, lints),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, format: Format, lint_fatal: bool) -> (u8, String) {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.yaml"), text).unwrap();
+        let path = folder.path().to_owned();
+        checked(Args {
+            path,
+            format,
+            lint_fatal,
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn the_exit_code_tells_good_from_invalid_from_lints() {
+        let (good, invalid) = ("tenants: { acme: {} }\n", "tenants: { Acme: {} }\n");
+        let lint = "receivers: { ops: { webhook: { url: http://x/ } } }\n";
+        assert_eq!(
+            check(good, Format::Human, true),
+            (0, "0 errors, 0 lints\n".to_owned())
+        );
+        assert_eq!(check(invalid, Format::Human, true).0, INVALID);
+        assert_eq!(check(lint, Format::Human, false).0, 0);
+        assert_eq!(check(lint, Format::Human, true).0, LINTS);
+    }
+
+    #[test]
+    fn json_is_one_object_and_github_names_the_file_from_where_one_stands() {
+        let (_, json) = check("tenants: { Acme: {} }\n", Format::Json, false);
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["valid"], false);
+        assert_eq!(json["faults"][0]["code"], "bad-name");
+        assert_eq!(json["faults"][0]["line"], 1);
+        let (_, github) = check("tenants: { Acme: {} }\n", Format::Github, false);
+        assert!(github.starts_with("::error file=/"), "{github}");
+        assert!(
+            github.contains("/a.yaml,line=1,col=12,endColumn=16,title=bad-name::"),
+            "{github}"
+        );
     }
 }

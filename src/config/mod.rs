@@ -19,6 +19,7 @@ use crate::domain::spec::Spec;
 mod condition;
 mod daemon;
 mod defaults;
+mod emit;
 mod files;
 mod http_probe;
 mod layer;
@@ -107,7 +108,7 @@ fn check(root: &Path, sources: &Sources, hash: String, sink: Sink) -> Result<Con
 fn read(sources: &Sources, sink: &Sink) -> (Spec, Settings) {
     let mut sections = sections::Sections::default();
     let mut nodes = 0;
-    for (file, _, text) in sources.iter() {
+    for (file, text) in sources.iter() {
         for document in yaml::parse(text, file, &mut nodes, sink) {
             sections.add(document, sink);
         }

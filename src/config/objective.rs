@@ -147,7 +147,7 @@ pub(super) fn read(entry: &Entry, name: &Name, around: &Around<'_>) -> ReadObjec
     let Some(fields) = Fields::open(&entry.value, entry.place, what, sink) else {
         return result;
     };
-    fields.has("enabled");
+    fields.boolean("enabled");
     let later = fields.later(&["target", "burn_rates", "regression", "false_alarm"]);
     if later {
         fields.has("period");

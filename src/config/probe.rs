@@ -38,7 +38,7 @@ const KINDS_LATER: [&str; 10] = [
 pub(super) fn read(entry: &Entry, id: ProbeId, defaults: &Defaults, sink: &Sink) -> Option<Probe> {
     let what = format!("probe `{}`", entry.key);
     let fields = Fields::open(&entry.value, entry.place, what, sink)?;
-    fields.has("enabled");
+    fields.boolean("enabled");
     let every = interval(&fields, defaults);
     let timeout = deadline(&fields, every, defaults);
     let retries = fields.small("retries").unwrap_or(defaults.retries);

@@ -26,7 +26,15 @@ pub(super) struct Place {
 /// The files that were read, in order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sources {
-    files: Vec<(String, String)>,
+    files: Vec<Source>,
+}
+
+/// A file with the offsets at which its lines begin.
+#[derive(Clone, Debug)]
+struct Source {
+    name: String,
+    text: String,
+    lines: Vec<usize>,
 }
 
 /// One finding in the making.
@@ -41,13 +49,20 @@ pub(super) struct Note {
     reference: bool,
 }
 
+/// What cannot be said of a plan without a tenant, or of a tenant without its plan.
+const HALF: [&str; 3] = ["missing-key", "nothing-to-remove", "unknown-reference"];
+
+/// What makes two findings the same: place, code, message and second place.
+type Identity = (Place, &'static str, String, Option<Place>);
+
 /// Collects findings.
 #[derive(Debug, Default)]
 pub(super) struct Sink {
     notes: RefCell<Vec<Note>>,
-    seen: RefCell<BTreeSet<(Place, &'static str, String, Option<Place>)>>,
+    seen: RefCell<BTreeSet<Identity>>,
     faults: Cell<usize>,
     incomplete: Cell<bool>,
+    imagined: Cell<bool>,
 }
 
 // === impl Sources ===
@@ -56,25 +71,31 @@ impl Sources {
     /// Adds a file and gives its index.
     pub(super) fn add(&mut self, name: String, text: String) -> u32 {
         let index = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
-        self.files.push((name, text));
+        let breaks = text.match_indices('\n').map(|(at, _)| at + 1);
+        let lines = std::iter::once(0).chain(breaks).collect();
+        self.files.push(Source { name, text, lines });
         index
     }
 
-    /// All files as `(index, name, text)`.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &str, &str)> {
-        (0..)
-            .zip(&self.files)
-            .map(|(index, (name, text))| (index, name.as_str(), text.as_str()))
+    /// The text of every file with its index.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &str)> {
+        (0..).zip(self.files.iter().map(|source| source.text.as_str()))
     }
 
     fn line(&self, place: Place) -> &str {
         let Some(index) = (place.line as usize).checked_sub(1) else {
             return "";
         };
-        self.files
-            .get(place.file as usize)
-            .and_then(|(_, text)| text.lines().nth(index))
-            .unwrap_or("")
+        let line = self.files.get(place.file as usize).and_then(|source| {
+            let from = *source.lines.get(index)?;
+            let to = source
+                .lines
+                .get(index + 1)
+                .copied()
+                .unwrap_or(source.text.len());
+            source.text.get(from..to)
+        });
+        line.unwrap_or("").trim_end_matches(['\n', '\r'])
     }
 
     /// Narrows a place to a part of it that stands literally in its line.
@@ -100,7 +121,7 @@ impl Sources {
         let file = self
             .files
             .get(place.file as usize)
-            .map_or("", |(name, _)| name);
+            .map_or("", |source| &source.name);
         Spot {
             file: file.to_owned(),
             line: place.line as usize,
@@ -178,6 +199,9 @@ impl Note {
 impl Sink {
     /// Keeps a finding.
     pub(super) fn note(&self, note: Note) {
+        if self.imagined.get() && HALF.contains(&note.code) {
+            return;
+        }
         let unsure = note.reference || note.level == Level::Lint;
         if self.incomplete.get() && unsure {
             return;
@@ -195,6 +219,11 @@ impl Sink {
     /// A file could not be read as a whole: what refers to other places is not judged any more.
     pub(super) fn incomplete(&self) {
         self.incomplete.set(true);
+    }
+
+    /// What is read from now on is one half of a plan and a tenant: what the other brings is not missing.
+    pub(super) fn imagine(&self, imagined: bool) {
+        self.imagined.set(imagined);
     }
 
     /// How many faults so far.

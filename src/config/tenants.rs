@@ -46,7 +46,7 @@ struct Candidate<'a> {
     namespaces: Vec<String>,
     layers: Layers,
     own_objectives: BTreeSet<&'a str>,
-    /// A plan without a tenant: what a tenant would bring is not missing.
+    /// A plan without a tenant, or a tenant without its plan: what the other would bring is not missing.
     imagined: bool,
 }
 
@@ -85,9 +85,11 @@ impl<'a> Reader<'a> {
                 tenants.insert(tenant.id.clone(), Arc::new(tenant));
             }
         }
+        self.sink.imagine(true);
         for plan in self.plans.unused(&used) {
             self.imagine(plan);
         }
+        self.sink.imagine(false);
         for (place, probe) in &self.absent {
             if !self.present.contains(place) {
                 let message =
@@ -135,16 +137,22 @@ impl<'a> Reader<'a> {
             (_, None) => Some(Layers::default()),
         };
         fields.done();
+        let id = TenantId(name?);
+        // Without its plan most of a tenant is missing; what it says itself is read all the same.
+        let imagined = lower.is_none();
+        self.sink.imagine(imagined);
         let candidate = Candidate {
-            id: TenantId(name?),
+            id,
             place: entry.place,
             plan: plan.map(str::to_owned),
             namespaces,
-            layers: own.over(&lower?, self.sink),
+            layers: own.over(&lower.unwrap_or_default(), self.sink),
             own_objectives: names(entry.value.get("objectives")),
-            imagined: false,
+            imagined,
         };
-        Some(self.fill_and_read(candidate))
+        let tenant = self.fill_and_read(candidate);
+        self.sink.imagine(false);
+        Some(tenant)
     }
 
     fn plan(&self, name: &str, place: Place) -> Option<Layers> {
@@ -266,6 +274,7 @@ impl<'a> Reader<'a> {
             namespaces: &candidate.namespaces,
             declared,
             objectives,
+            imagined: candidate.imagined,
             policy: self.policy,
             sink: self.sink,
         };

@@ -22,6 +22,8 @@ pub(super) struct Around<'a> {
     pub declared: &'a [String],
     /// The valid ones.
     pub objectives: &'a [Objective],
+    /// A plan without a tenant, or a tenant without its plan: what the other would bring is not missing.
+    pub imagined: bool,
     /// The ceiling.
     pub policy: &'a RollbackPolicy,
     /// Collects faults.
@@ -32,7 +34,7 @@ pub(super) struct Around<'a> {
 pub(super) fn read(entry: &Entry, name: &Name, around: &Around<'_>) -> Option<(Workload, Place)> {
     let what = format!("workload `{name}`");
     let fields = Fields::open(&entry.value, entry.place, what, around.sink)?;
-    fields.has("enabled");
+    fields.boolean("enabled");
     let later = fields.later(&["statefulset", "daemonset", "argo_rollout", "ecs_service"]);
     let target = if later {
         fields.has("deployment");
@@ -56,10 +58,7 @@ pub(super) fn read(entry: &Entry, name: &Name, around: &Around<'_>) -> Option<(W
             .note(note.hint("set `rollback: { mode: act }` to let Holdfast act"));
     }
     let triggers = triggers(&fields, around);
-    if triggers.is_empty()
-        && !fields.has("triggers")
-        && around.declared.len() == distinct(around.objectives).len()
-    {
+    if triggers.is_empty() && !around.imagined && around.sink.faults() == 0 {
         let message =
             format!("workload `{name}` has no trigger: nothing can blame a release of it");
         let note = Note::lint("no-trigger", entry.place, message);
@@ -93,13 +92,6 @@ pub(super) fn read(entry: &Entry, name: &Name, around: &Around<'_>) -> Option<(W
     Some((Workload { target, ..workload }, place))
 }
 
-fn distinct(objectives: &[Objective]) -> std::collections::BTreeSet<&Name> {
-    objectives
-        .iter()
-        .map(|objective| &objective.key.objective)
-        .collect()
-}
-
 fn target(fields: &Fields<'_>, around: &Around<'_>) -> Option<(WorkloadRef, Place)> {
     let entry = fields.required("deployment", "its name, or NAMESPACE/NAME")?;
     let text = fields.text("deployment")?;
@@ -111,7 +103,7 @@ fn target(fields: &Fields<'_>, around: &Around<'_>) -> Option<(WorkloadRef, Plac
         around.sink.note(Note::fault("bad-name", place, message));
         return None;
     }
-    if !around.namespaces.iter().any(|own| own == namespace) {
+    if !around.imagined && !around.namespaces.iter().any(|own| own == namespace) {
         let message = format!("the namespace `{namespace}` is not one of the tenant's");
         let note = Note::fault("foreign-namespace", place, message);
         around.sink.note(note.hint(format!(
@@ -165,7 +157,7 @@ fn triggers(fields: &Fields<'_>, around: &Around<'_>) -> Vec<Name> {
             .filter(|objective| objective.key.objective.as_str() == text)
             .peekable();
         if matching.peek().is_none() {
-            if !around.declared.iter().any(|declared| declared == text) {
+            if !around.imagined && !around.declared.iter().any(|declared| declared == text) {
                 let message = format!("there is no objective `{text}` to trigger on");
                 let hint = near::hint(text, around.declared.iter().map(String::as_str));
                 around

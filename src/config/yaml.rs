@@ -154,7 +154,7 @@ pub(super) fn parse(text: &str, file: u32, nodes: &mut usize, sink: &Sink) -> Ve
             Err(error) => {
                 let mark = error.marker();
                 let place = builder.place(mark.line(), mark.col(), 1);
-                Err(Note::fault(
+                Err(refused(
                     "yaml",
                     place,
                     format!("not YAML: {}", error.info()),
@@ -162,7 +162,7 @@ pub(super) fn parse(text: &str, file: u32, nodes: &mut usize, sink: &Sink) -> Ve
             }
         };
         if let Err(note) = step {
-            sink.note(note);
+            sink.note(*note);
             sink.incomplete();
             return Vec::new();
         }
@@ -224,12 +224,12 @@ impl Builder<'_> {
         self.place(span.start.line(), span.start.col(), length)
     }
 
-    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Note> {
+    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Box<Note>> {
         let place = self.spanned(&span);
         if let Some(tag) = event.tag()
             && !tag.is_yaml_core_schema_tag("str")
         {
-            return Err(Note::fault(
+            return Err(refused(
                 "yaml",
                 place,
                 "tags other than !!str have no meaning here",
@@ -315,7 +315,7 @@ impl Builder<'_> {
         }
     }
 
-    fn end(&mut self) -> Result<(), Note> {
+    fn end(&mut self) -> Result<(), Box<Note>> {
         match self.stack.pop() {
             Some(Frame::Seq {
                 place,
@@ -335,15 +335,15 @@ impl Builder<'_> {
         }
     }
 
-    fn alias(&mut self, id: usize, place: Place) -> Result<(), Note> {
+    fn alias(&mut self, id: usize, place: Place) -> Result<(), Box<Note>> {
         self.begin(place);
         self.aliases += 1;
         if self.aliases > ALIASES_MAX {
             let message = format!("more than {ALIASES_MAX} aliases in one file");
-            return Err(Note::fault("too-large", place, message));
+            return Err(refused("too-large", place, message));
         }
         let Some(target) = self.anchors.get(&id) else {
-            return Err(Note::fault(
+            return Err(refused(
                 "yaml",
                 place,
                 "an alias cannot stand inside its own anchor",
@@ -359,15 +359,15 @@ impl Builder<'_> {
         self.finish(node, 0)
     }
 
-    fn afford(&self, place: Place) -> Result<(), Note> {
+    fn afford(&self, place: Place) -> Result<(), Box<Note>> {
         if *self.nodes <= NODES_MAX {
             return Ok(());
         }
         let message = format!("the configuration has more than {NODES_MAX} values");
-        Err(Note::fault("too-large", place, message))
+        Err(refused("too-large", place, message))
     }
 
-    fn finish(&mut self, node: Node, anchor: usize) -> Result<(), Note> {
+    fn finish(&mut self, node: Node, anchor: usize) -> Result<(), Box<Note>> {
         *self.nodes += 1;
         self.afford(node.place)?;
         if anchor != 0 {
@@ -390,6 +390,10 @@ impl Builder<'_> {
         }
         Ok(())
     }
+}
+
+fn refused(code: &'static str, place: Place, message: impl Into<String>) -> Box<Note> {
+    Box::new(Note::fault(code, place, message))
 }
 
 fn opening(place: Place, style: StructureStyle) -> Place {

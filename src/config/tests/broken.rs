@@ -379,7 +379,7 @@ tenants:
     labels: { version: 1.0 }
     namespaces: 7
     probes:
-      api: { tcp: { host: a, port: '1' }, retries: many }
+      api: { tcp: { host: a, port: '1' }, retries: many, enabled: no }
 ";
 }
 

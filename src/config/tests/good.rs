@@ -417,3 +417,26 @@ fn what_is_shown_means_the_same() {
         assert_eq!(*again.spec, spec, "{shown}");
     }
 }
+
+#[test]
+fn a_plan_without_tenants_may_leave_to_them_what_they_bring() {
+    let config = valid(
+        "plans:\n  p:\n    probes:\n      api: { http: { expect: { status: 204 } }, every: 1m }\n      db: { tcp: { host: '${labels.host}', port: '${vars.port}' } }\n    objectives:\n      up: { probe: api, measure: availability }\n    workloads:\n      api: { deployment: shared/api, triggers: [theirs] }\n",
+    );
+    assert_eq!(config.lints, vec![]);
+}
+
+#[test]
+fn thousands_of_tenants_are_read_in_linear_time() {
+    let mut text = LAYERS.to_owned();
+    let rollback = text.split_off(text.rfind("rollback:").unwrap());
+    for number in 0..2_000 {
+        text.push_str(&format!(
+            "  t{number}: {{ plan: basic, vars: {{ limit: {number}Mi }} }}\n"
+        ));
+    }
+    text.push_str(&rollback);
+    let config = valid(&text);
+    assert_eq!(config.spec.tenants.len(), 2_001);
+    assert_eq!(config.spec.objectives().count(), 2_000 * 5 + 4);
+}
