@@ -195,7 +195,7 @@ pub struct Candidate {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GuardResult {
     /// Its name.
-    pub guard: &'static str,
+    pub guard: Arc<str>,
     /// Passed, or the hold.
     pub result: Result<(), Hold>,
     /// What it looked at, for people.

@@ -5,6 +5,11 @@
 //! changes ([`Change::audience`](crate::domain::change::Change::audience)) stand in a journal that the
 //! machines read as their inbox.
 
+pub mod memory;
+
+#[cfg(test)]
+mod conformance;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,7 +19,7 @@ use crate::domain::change::{Batch, Fence, Post, Role, Seq};
 use crate::domain::decision::{Decision, Petition};
 use crate::domain::delivery::{Attempt, Delivery, Told};
 use crate::domain::fact::Fact;
-use crate::domain::id::{AlertId, DecisionId, ProbeId, RollbackId, TenantId, WorkloadId};
+use crate::domain::id::{AlertId, DecisionId, Digest, ProbeId, RollbackId, TenantId, WorkloadId};
 use crate::domain::need::{History, Need};
 use crate::domain::objective::Severity;
 use crate::domain::rollback::{Rollback, Term};
@@ -79,6 +84,27 @@ pub struct AlertFilter {
     pub since: Option<Timestamp>,
 }
 
+// === impl AlertFilter ===
+
+impl AlertFilter {
+    /// Whether an alert is one of those.
+    #[must_use]
+    pub fn takes(&self, alert: &Alert) -> bool {
+        let Self {
+            tenant,
+            state,
+            severity,
+            since,
+        } = self;
+        tenant
+            .as_ref()
+            .is_none_or(|tenant| alert.key.tenant == *tenant)
+            && state.is_none_or(|state| alert.state == state)
+            && severity.is_none_or(|severity| alert.severity == severity)
+            && since.is_none_or(|since| alert.at >= since)
+    }
+}
+
 /// Where the samples of a series are asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SampleQuery {
@@ -99,6 +125,16 @@ pub struct Retention {
     pub samples: Duration,
     /// Alerts, decisions, rollbacks, deliveries that have ended.
     pub alerts: Duration,
+}
+
+/// Ids of batches that a store remembers. A committer repeats only its last batch, and there is one
+/// committer a role, so a handful would do; this many cost nothing.
+const BATCHES_KEPT: usize = 4096;
+
+/// Whether an image answers a need: of its shape, and inside the span that was asked for. An older one
+/// holds nothing that still counts; a newer one holds samples that come by themselves.
+fn image_serves(shape: Digest, at: Timestamp, need: &Need) -> bool {
+    shape == need.shape && at <= need.until && at > need.until - need.span
 }
 
 /// A memory that survives the process (or, in tests, does not).
@@ -137,7 +173,7 @@ pub trait Store: Send + Sync + 'static {
     /// Deliveries with their attempts, newest first; of one thread if named.
     async fn deliveries(
         &self,
-        thread: Option<crate::domain::id::Digest>,
+        thread: Option<Digest>,
         window: Window,
     ) -> Result<Vec<(Delivery, Vec<Attempt>)>, StoreError>;
     /// Decisions, newest first; of one workload if named.
@@ -157,6 +193,11 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets what is older than it has to be kept. Nothing that is open is ever forgotten.
     /// Answers the number of rows (or segments) that went.
     async fn retain(&self, retention: Retention, now: Timestamp) -> Result<u64, StoreError>;
+    /// Brings what was written piecemeal into the form in which it rests; changes no answer. Answers the
+    /// number of pieces that were brought in. Nothing to do for a store that has only one form.
+    async fn compact(&self) -> Result<u64, StoreError> {
+        Ok(0)
+    }
     /// Whether the store can be read and written now.
     async fn ping(&self) -> Result<(), StoreError>;
     /// Closes it; what was committed is on disk.
