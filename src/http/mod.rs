@@ -26,6 +26,6 @@ mod writing;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use exposition::NAMES as SCRAPED;

@@ -5,8 +5,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-use super::shape::decision::Decision;
 use crate::store::StoreError;
+use crate::wire::decision::Decision;
 
 /// The media type of a problem.
 pub const MEDIA_TYPE: &str = "application/problem+json";

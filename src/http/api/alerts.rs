@@ -15,10 +15,10 @@ use crate::http::paging::ByTime;
 use crate::http::problem::Problem;
 use crate::http::server::App;
 use crate::http::shape::Listing;
-use crate::http::shape::alert::{Alert, AlertStory, Transition};
-use crate::http::shape::decision::Word;
-use crate::http::shape::delivery::Delivery;
+use crate::http::shape::story::{AlertStory, Telling, Word};
 use crate::store::{AlertFilter, Window};
+use crate::wire::Wire as _;
+use crate::wire::alert::Alert;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,7 +54,7 @@ pub(in crate::http) async fn list(
     let rows = app.desk.store().alerts(&filter, paging.window()).await?;
     let (page, next) = paging.cut(rows, |alert| alert.at);
     Ok(Json(Listing {
-        items: page.iter().map(Alert::from).collect(),
+        items: page.show(),
         next,
     }))
 }
@@ -85,12 +85,9 @@ async fn story(app: &App, id: AlertId) -> Result<Option<AlertStory>, Problem> {
     };
     let deliveries = store.deliveries(Some(id.0), window).await?;
     Ok(Some(AlertStory {
-        alert: Alert::from(&alert),
-        transitions: transitions.iter().map(Transition::from).collect(),
-        deliveries: deliveries
-            .iter()
-            .map(|(delivery, attempts)| Delivery::new(delivery, attempts))
-            .collect(),
+        alert: alert.show(),
+        transitions: transitions.show(),
+        deliveries: deliveries.iter().map(Telling::new).collect(),
     }))
 }
 

@@ -14,11 +14,11 @@ use crate::http::paging::ByTime;
 use crate::http::problem::Problem;
 use crate::http::server::App;
 use crate::http::shape::Listing;
-use crate::http::shape::decision::{Decision, DecisionStory};
-use crate::http::shape::delivery::Delivery;
-use crate::http::shape::rollback::Rollback;
 use crate::http::shape::rollout::{Rollout, fold};
+use crate::http::shape::story::{DecisionStory, Telling};
 use crate::store::{StoreError, Window};
+use crate::wire::Wire as _;
+use crate::wire::decision::Decision;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,20 +38,10 @@ pub(in crate::http) async fn list(
     let store = app.desk.store();
     let rows = store.decisions(workload.as_ref(), paging.window()).await?;
     let (page, next) = paging.cut(rows, |decision| decision.at);
-    let mut items = Vec::with_capacity(page.len());
-    for decision in &page {
-        items.push(shape(&app, decision).await?);
-    }
-    Ok(Json(Listing { items, next }))
-}
-
-/// A decision with advice on how it stands now.
-pub(in crate::http) async fn shape(
-    app: &App,
-    decision: &domain::Decision,
-) -> Result<Decision, StoreError> {
-    let rollback = rollback(app, decision).await?;
-    Ok(Decision::new(decision, advice::on(decision, rollback.as_ref())))
+    Ok(Json(Listing {
+        items: page.show(),
+        next,
+    }))
 }
 
 /// The rollback that a decision asked for, as it stands.
@@ -72,17 +62,12 @@ pub(in crate::http) async fn one(
     At(id): At<String>,
 ) -> Result<Json<DecisionStory>, Problem> {
     let parts = story(&app, &id).await?;
-    let deliveries = parts.deliveries.iter();
     Ok(Json(DecisionStory {
-        decision: Decision::new(
-            &parts.decision,
-            advice::on(&parts.decision, parts.rollback.as_ref()),
-        ),
+        decision: parts.decision.show(),
+        advice: advice::on(&parts.decision, parts.rollback.as_ref()),
         rollout: parts.rollout,
-        rollback: parts.rollback.as_ref().map(Rollback::from),
-        deliveries: deliveries
-            .map(|(delivery, attempts)| Delivery::new(delivery, attempts))
-            .collect(),
+        rollback: parts.rollback.show(),
+        deliveries: parts.deliveries.iter().map(Telling::new).collect(),
     }))
 }
 

@@ -10,7 +10,7 @@ use crate::http::paging::ByTime;
 use crate::http::problem::Problem;
 use crate::http::server::App;
 use crate::http::shape::Listing;
-use crate::http::shape::delivery::Delivery;
+use crate::http::shape::story::Telling;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,16 +24,13 @@ pub(in crate::http) struct Question {
 pub(in crate::http) async fn list(
     State(app): State<App>,
     Asked(ask): Asked<Question>,
-) -> Result<Json<Listing<Delivery>>, Problem> {
+) -> Result<Json<Listing<Telling>>, Problem> {
     let thread: Option<Digest> = read_some("thread", ask.thread.as_deref())?;
     let paging = ByTime::read(ask.cursor.as_deref(), ask.limit.as_deref())?;
     let rows = app.desk.store().deliveries(thread, paging.window()).await?;
     let (page, next) = paging.cut(rows, |(delivery, _)| delivery.created);
     Ok(Json(Listing {
-        items: page
-            .iter()
-            .map(|(delivery, attempts)| Delivery::new(delivery, attempts))
-            .collect(),
+        items: page.iter().map(Telling::new).collect(),
         next,
     }))
 }

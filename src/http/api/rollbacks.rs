@@ -6,18 +6,20 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::{decisions, signature};
+use crate::domain;
 use crate::domain::change::Reply;
 use crate::domain::command::{Command, Order};
 use crate::domain::decision::Verdict;
 use crate::domain::id::{RollbackId, WorkloadId};
-use crate::http::advice;
 use crate::http::asking::{Asked, At, Told, find, read};
 use crate::http::paging::{ByTime, Paged};
 use crate::http::problem::Problem;
 use crate::http::server::App;
 use crate::http::shape::Listing;
-use crate::http::shape::decision::{Decision, RollbackAnswer, RollbackRequest};
-use crate::http::shape::rollback::Rollback;
+use crate::http::shape::story::{RollbackAnswer, RollbackRequest};
+use crate::wire::Wire as _;
+use crate::wire::decision::Decision;
+use crate::wire::rollback::Rollback;
 
 /// Rollbacks, newest request first.
 pub(in crate::http) async fn list(
@@ -28,7 +30,7 @@ pub(in crate::http) async fn list(
     let rows = app.desk.store().rollbacks(false, paging.window()).await?;
     let (page, next) = paging.cut(rows, |rollback| rollback.requested);
     Ok(Json(Listing {
-        items: page.iter().map(Rollback::from).collect(),
+        items: page.show(),
         next,
     }))
 }
@@ -40,7 +42,7 @@ pub(in crate::http) async fn one(
 ) -> Result<Json<Rollback>, Problem> {
     let id: RollbackId = find("rollback", &id)?;
     let row = app.desk.store().rollback(id).await?;
-    row.map(|rollback| Json(Rollback::from(&rollback)))
+    row.map(|rollback| Json(rollback.show()))
         .ok_or_else(|| Problem::not_found(format!("there is no rollback `{id}`")))
 }
 
@@ -66,10 +68,10 @@ pub(in crate::http) async fn request(
     };
     match app.desk.command(command).await {
         Reply::Planned(plan) => {
-            let advice = "This is a plan: nothing was changed.".to_owned();
             let answer = RollbackAnswer {
                 dry_run: true,
-                decision: Some(Decision::new(&plan, advice)),
+                would_send: would_send(&plan),
+                decision: Some(plan.show()),
                 rollback: None,
             };
             Ok(Json(answer).into_response())
@@ -81,7 +83,7 @@ pub(in crate::http) async fn request(
             })?;
             decided(&app, &decision).await
         }
-        Reply::Rollback(row) => Ok(accepted(None, Rollback::from(&*row))),
+        Reply::Rollback(row) => Ok(accepted(None, row.show())),
         Reply::NotFound => Err(Problem::not_found(
             "the workload, or that revision of it, does not exist",
         )),
@@ -92,10 +94,10 @@ pub(in crate::http) async fn request(
 
 async fn decided(
     app: &App,
-    decision: &crate::domain::decision::Decision,
+    decision: &domain::decision::Decision,
 ) -> Result<Response, Problem> {
     let row = decisions::rollback(app, decision).await?;
-    let shape = Decision::new(decision, advice::on(decision, row.as_ref()));
+    let shape = decision.show();
     match &decision.verdict {
         Verdict::Hold(hold) => {
             let detail = format!("held ({hold}): {}", decision.reason);
@@ -104,7 +106,7 @@ async fn decided(
             Err(problem)
         }
         Verdict::RollBack { .. } => match row {
-            Some(row) => Ok(accepted(Some(shape), Rollback::from(&row))),
+            Some(row) => Ok(accepted(Some(shape), row.show())),
             None => Err(Problem::internal(
                 "the rollback was decided but is not in the store",
             )),
@@ -118,6 +120,23 @@ fn accepted(decision: Option<Decision>, rollback: Rollback) -> Response {
         dry_run: false,
         decision,
         rollback: Some(rollback),
+        would_send: None,
     };
     (StatusCode::ACCEPTED, [(header::LOCATION, place)], Json(answer)).into_response()
+}
+
+/// What a plan that would act would send, in the words of the remediator (an undo of a Deployment).
+fn would_send(plan: &domain::decision::Decision) -> Option<String> {
+    let Verdict::RollBack { to, .. } = &plan.verdict else {
+        return None;
+    };
+    let candidate = plan.candidates.iter().find(|candidate| candidate.template == *to);
+    let revision = candidate
+        .and_then(|candidate| candidate.revision)
+        .map_or_else(|| to.0.short(), |number| format!("revision {number}"));
+    Some(format!(
+        "one JSON patch of {} as it is now (resourceVersion and uid are preconditions): /spec/template and \
+         /metadata/annotations of {revision}; replicas, strategy and deadlines stay",
+        plan.target
+    ))
 }

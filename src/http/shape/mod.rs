@@ -1,18 +1,15 @@
 //! The shapes of answers: what `/api/v1` promises to those who read it, and what the command line reads.
 //!
-//! They are made from domain's nouns and say everything in words and plain numbers: instants in RFC 3339,
+//! Nouns that are stored (alerts, decisions, rollbacks, deliveries) have their shapes in `wire`; here are
+//! those that are only ever asked for: standings, folds, sums, and whole stories. Instants are RFC 3339,
 //! configured durations as people type them (`5m`), measured ones in seconds, values both as number and
-//! as shown in the unit of their objective. What is stored has shapes of its own (`wire`): a row may
-//! change with a migration, an answer may not.
+//! as shown in the unit of their objective.
 
-pub mod alert;
-pub mod decision;
-pub mod delivery;
-pub mod rollback;
 pub mod rollout;
 pub mod sample;
 pub mod standing;
 pub mod status;
+pub mod story;
 pub mod workload;
 
 use serde::{Deserialize, Serialize};
@@ -42,4 +39,31 @@ pub(super) fn spelled(duration: std::time::Duration) -> String {
 
 pub(super) fn texts(list: &[std::sync::Arc<str>]) -> Vec<String> {
     list.iter().map(ToString::to_string).collect()
+}
+
+/// How long ago an instant of an answer was, for people; an instant that cannot be read is shown as it is.
+#[must_use]
+pub fn ago(at: &str, now: &str) -> String {
+    match (at.parse(), now.parse()) {
+        (Ok(at), Ok(now)) => between(at, now),
+        (Ok(_) | Err(_), _) => at.chars().filter(|c| !c.is_control()).collect(),
+    }
+}
+
+/// `12 s ago`, `5 min ago`: as exact as one wants to read it.
+#[must_use]
+pub fn between(at: Timestamp, now: Timestamp) -> String {
+    let (seconds, before, after) = if at > now {
+        (at.since(now).as_secs(), "in ", "")
+    } else {
+        (now.since(at).as_secs(), "", " ago")
+    };
+    let text = match seconds {
+        0 => return "now".to_owned(),
+        1..=119 => format!("{seconds} s"),
+        120..=7_199 => format!("{} min", seconds / 60),
+        7_200..=172_799 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    };
+    format!("{before}{text}{after}")
 }
