@@ -6,10 +6,14 @@
 //! machines read as their inbox.
 
 pub mod memory;
+pub mod segment;
+pub mod sqlite;
 
 #[cfg(test)]
 mod conformance;
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -125,6 +129,17 @@ pub struct Retention {
     pub samples: Duration,
     /// Alerts, decisions, rollbacks, deliveries that have ended.
     pub alerts: Duration,
+}
+
+/// Opens a store: `:memory:` for one that dies with the process, else a SQLite database at this path.
+///
+/// # Errors
+/// If the database cannot be opened, is in use, or was written by a newer version.
+pub async fn open(path: &Path) -> Result<Arc<dyn Store>, sqlite::OpenError> {
+    if path == Path::new(":memory:") {
+        return Ok(Arc::new(memory::Memory::new()));
+    }
+    Ok(Arc::new(sqlite::Sqlite::open(path).await?))
 }
 
 /// Ids of batches that a store remembers. A committer repeats only its last batch, and there is one

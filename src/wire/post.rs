@@ -15,7 +15,7 @@ use crate::domain::change::Change;
 #[serde(tag = "change", content = "body", rename_all = "snake_case")]
 pub enum Posted {
     /// An alert changed its state.
-    Transition(Transition),
+    Transition(Box<Transition>),
     /// People are to be told of something that is no alert.
     Notice(Notice),
     /// A release seems bad (or no longer).
@@ -35,7 +35,7 @@ impl Posted {
     #[must_use]
     pub fn of(change: &Change) -> Option<Self> {
         Some(match change {
-            Change::Transition(transition) => Self::Transition(transition.show()),
+            Change::Transition(transition) => Self::Transition(Box::new(transition.show())),
             Change::Notice(notice) => Self::Notice(notice.show()),
             Change::Petition(petition) => Self::Petition(petition.show()),
             Change::Trial(request) => Self::Trial(request.show()),
@@ -62,7 +62,7 @@ impl Posted {
     /// If a field is not what it should be.
     pub fn read(self) -> Result<Change, Unreadable> {
         match self {
-            Self::Transition(shape) => Wire::read(shape).map(Change::Transition),
+            Self::Transition(shape) => Wire::read(*shape).map(Change::Transition),
             Self::Notice(shape) => Wire::read(shape).map(Change::Notice),
             Self::Petition(shape) => Wire::read(shape).map(Change::Petition),
             Self::Trial(shape) => Wire::read(shape).map(Change::Trial),
