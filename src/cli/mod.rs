@@ -8,3 +8,6 @@ pub mod rollback;
 pub mod rollouts;
 pub mod status;
 pub mod table;
+
+#[cfg(test)]
+mod tests;
