@@ -52,7 +52,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn text(list: &Listing<Alert>) -> String {
+pub(super) fn text(list: &Listing<Alert>) -> String {
     let rows: Vec<Vec<String>> = list
         .items
         .iter()
@@ -65,10 +65,16 @@ fn text(list: &Listing<Alert>) -> String {
                 format!("{}/{}/{}", key.tenant, key.objective, key.probe),
                 alert.began.clone(),
                 alert.ended.clone().unwrap_or_else(|| "open".to_owned()),
-                alert.annotations.get("summary").cloned().unwrap_or_default(),
+                alert
+                    .annotations
+                    .get("summary")
+                    .cloned()
+                    .unwrap_or_default(),
             ]
         })
         .collect();
-    let heading = ["ALERT", "STATE", "SEVERITY", "PROMISE", "BEGAN", "ENDED", "SUMMARY"];
+    let heading = [
+        "ALERT", "STATE", "SEVERITY", "PROMISE", "BEGAN", "ENDED", "SUMMARY",
+    ];
     table(&heading, &rows, "There is no such alert.")
 }

@@ -16,7 +16,12 @@ use crate::wire::Wire;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Asking {
     /// The daemon to ask.
-    #[arg(long, env = "HOLDFAST_SERVER", default_value = "http://127.0.0.1:9811", value_name = "URL")]
+    #[arg(
+        long,
+        env = "HOLDFAST_SERVER",
+        default_value = "http://127.0.0.1:9811",
+        value_name = "URL"
+    )]
     pub server: Url,
     /// Tables for people, or the answer as JSON.
     #[arg(long, value_enum, default_value_t)]
@@ -39,7 +44,11 @@ pub enum Output {
 pub struct Refusal(pub Box<Problem>);
 
 fn faults(problem: &Problem) -> String {
-    problem.faults.iter().map(|fault| format!("\n{fault}")).collect()
+    problem
+        .faults
+        .iter()
+        .map(|fault| format!("\n{fault}"))
+        .collect()
 }
 
 /// An answer takes as long as the longest thing that can be asked for: a probe's own timeout.
@@ -156,7 +165,11 @@ pub fn noun<T: Wire>(shape: T::Shape) -> anyhow::Result<T> {
 /// If it cannot be written to for another reason.
 pub fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+    let end = if text.is_empty() || text.ends_with('\n') {
+        ""
+    } else {
+        "\n"
+    };
     match write!(out, "{text}{end}").and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(error).context("failed to write to standard output")

@@ -37,7 +37,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn text(list: Listing<Shape>) -> anyhow::Result<String> {
+pub(super) fn text(list: Listing<Shape>) -> anyhow::Result<String> {
     let mut rows = Vec::with_capacity(list.items.len());
     for shape in list.items {
         let decision: Decision = noun(shape)?;

@@ -49,7 +49,11 @@ async fn find(client: &Client, id: &str) -> anyhow::Result<(Value, bool)> {
         "an id is {DIGITS_MIN} to {DIGITS} hexadecimal digits"
     );
     let id = id.to_ascii_lowercase();
-    let id = if id.len() == DIGITS { id } else { complete(client, &id).await? };
+    let id = if id.len() == DIGITS {
+        id
+    } else {
+        complete(client, &id).await?
+    };
     // A rollback's id leads to its decision too.
     for (list, is_decision) in [("decisions", true), ("alerts", false)] {
         match client.get(&format!("/api/v1/{list}/{id}"), &[]).await {
@@ -68,7 +72,9 @@ async fn complete(client: &Client, start: &str) -> anyhow::Result<String> {
     for (list, _) in LISTS {
         let query = [("limit", "1000".to_owned())];
         let answer = client.get(&format!("/api/v1/{list}"), &query).await?;
-        let items = answer["items"].as_array().context("the answer is no list")?;
+        let items = answer["items"]
+            .as_array()
+            .context("the answer is no list")?;
         found.extend(
             items
                 .iter()
@@ -90,7 +96,7 @@ async fn complete(client: &Client, start: &str) -> anyhow::Result<String> {
     }
 }
 
-fn decision_story(story: DecisionStory) -> anyhow::Result<String> {
+pub(super) fn decision_story(story: DecisionStory) -> anyhow::Result<String> {
     let decision: Decision = noun(story.decision)?;
     let rollback: Option<Rollback> = story.rollback.map(noun).transpose()?;
     let mut text = decision_text(&decision);
@@ -100,7 +106,10 @@ fn decision_story(story: DecisionStory) -> anyhow::Result<String> {
             rollout.revision,
             plain(&rollout.target),
             plain(&rollout.began),
-            rollout.changed_by.as_ref().map_or_else(String::new, |by| format!(", by {}", plain(by))),
+            rollout
+                .changed_by
+                .as_ref()
+                .map_or_else(String::new, |by| format!(", by {}", plain(by))),
             rollout
                 .change_cause
                 .as_ref()
@@ -110,13 +119,27 @@ fn decision_story(story: DecisionStory) -> anyhow::Result<String> {
         ));
     }
     if let Some(rollback) = &rollback {
-        text.push_str(&format!("\nRollback {} is {}\n", rollback.id, rollback.stage.as_str()));
+        text.push_str(&format!(
+            "\nRollback {} is {}\n",
+            rollback.id,
+            rollback.stage.as_str()
+        ));
         let steps: Vec<Vec<String>> = rollback
             .steps
             .iter()
-            .map(|step| vec![format!("  {}", step.at), step.stage.to_owned(), step.what.clone()])
+            .map(|step| {
+                vec![
+                    format!("  {}", step.at),
+                    step.stage.to_owned(),
+                    step.what.clone(),
+                ]
+            })
             .collect();
-        text.push_str(&table(&["  AT", "STAGE", "WHAT"], &steps, "  Nothing was done yet."));
+        text.push_str(&table(
+            &["  AT", "STAGE", "WHAT"],
+            &steps,
+            "  Nothing was done yet.",
+        ));
     }
     text.push_str(&messages(&story.deliveries));
     text.push_str(&format!("\nWhat to do now\n  {}\n", plain(&story.advice)));
@@ -162,11 +185,17 @@ pub(super) fn decision_text(decision: &Decision) -> String {
         .map(|candidate| {
             let images: Vec<&str> = candidate.images.iter().map(|image| &**image).collect();
             vec![
+                candidate.revision.map_or_else(
+                    || format!("  {}", candidate.template.0.short()),
+                    |number| format!("  {number}"),
+                ),
                 candidate
-                    .revision
-                    .map_or_else(|| format!("  {}", candidate.template.0.short()), |number| format!("  {number}")),
-                candidate.proven.map_or_else(|| "never".to_owned(), |at| at.to_string()),
-                candidate.rejected.clone().unwrap_or_else(|| "the target".to_owned()),
+                    .proven
+                    .map_or_else(|| "never".to_owned(), |at| at.to_string()),
+                candidate
+                    .rejected
+                    .clone()
+                    .unwrap_or_else(|| "the target".to_owned()),
                 images.join(", "),
             ]
         })
@@ -185,7 +214,11 @@ pub(super) fn decision_text(decision: &Decision) -> String {
             vec![format!("  {}", guard.guard), result, guard.detail.clone()]
         })
         .collect();
-    text + &table(&["  GUARD", "RESULT", "LOOKED AT"], &rows, "  None was asked.")
+    text + &table(
+        &["  GUARD", "RESULT", "LOOKED AT"],
+        &rows,
+        "  None was asked.",
+    )
 }
 
 fn evidence_text(evidence: &Evidence) -> String {
@@ -195,7 +228,10 @@ fn evidence_text(evidence: &Evidence) -> String {
     } else {
         format!(", must not be {}", evidence.condition)
     };
-    let why = evidence.why.as_ref().map_or_else(String::new, |why| format!("; last: {why}"));
+    let why = evidence
+        .why
+        .as_ref()
+        .map_or_else(String::new, |why| format!("; last: {why}"));
     format!(
         "{}: {} {shown} over {}{condition} ({} of {} events bad, {} looks void, {} to {}{why})",
         evidence.key,
@@ -218,8 +254,16 @@ fn messages(deliveries: &[Telling]) -> String {
                 format!("  {}", delivery.created),
                 delivery.receiver.clone(),
                 delivery.state.to_string(),
-                telling.tries.last().map_or_else(String::new, |attempt| attempt.answer.clone()),
-                delivery.message.annotations.get("summary").cloned().unwrap_or_default(),
+                telling
+                    .tries
+                    .last()
+                    .map_or_else(String::new, |attempt| attempt.answer.clone()),
+                delivery
+                    .message
+                    .annotations
+                    .get("summary")
+                    .cloned()
+                    .unwrap_or_default(),
             ]
         })
         .collect();
@@ -227,7 +271,7 @@ fn messages(deliveries: &[Telling]) -> String {
     format!("\nWho was told\n{}", table(&heading, &rows, "  Nobody."))
 }
 
-fn alert_story(story: AlertStory) -> anyhow::Result<String> {
+pub(super) fn alert_story(story: AlertStory) -> anyhow::Result<String> {
     let alert: Alert = noun(story.alert)?;
     let mut text = format!(
         "{} is {}, {}\n{}\n{}\n\nbegan  {}\nalert  {}\n\nWhat happened\n",
@@ -235,7 +279,12 @@ fn alert_story(story: AlertStory) -> anyhow::Result<String> {
         alert.state.as_str(),
         alert.severity,
         plain(alert.annotations.get("summary").map_or("", String::as_str)),
-        plain(alert.annotations.get("description").map_or("", String::as_str)),
+        plain(
+            alert
+                .annotations
+                .get("description")
+                .map_or("", String::as_str)
+        ),
         alert.began,
         alert.id,
     );
@@ -249,7 +298,11 @@ fn alert_story(story: AlertStory) -> anyhow::Result<String> {
             evidence_text(&transition.evidence),
         ]);
     }
-    text.push_str(&table(&["  AT", "MOVED", "CAUSE", "EVIDENCE"], &rows, "  Nothing yet."));
+    text.push_str(&table(
+        &["  AT", "MOVED", "CAUSE", "EVIDENCE"],
+        &rows,
+        "  Nothing yet.",
+    ));
     text.push_str(&messages(&story.deliveries));
     if let Some(runbook) = alert.annotations.get("runbook_url") {
         text.push_str(&format!("\nWhat to do now\n  {}\n", plain(runbook)));

@@ -58,7 +58,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 fn outcome(answer: &RollbackAnswer) -> anyhow::Result<ExitCode> {
     let decision: Option<Decision> = answer.decision.clone().map(noun).transpose()?;
     let holds = decision.is_some_and(|decision| matches!(decision.verdict, Verdict::Hold(_)));
-    Ok(if holds { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if holds {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 /// A decision not to do it is an answer, not an accident: it is shown whole.
@@ -76,7 +80,7 @@ fn held(error: anyhow::Error, output: Output) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-fn text(answer: &RollbackAnswer) -> anyhow::Result<String> {
+pub(super) fn text(answer: &RollbackAnswer) -> anyhow::Result<String> {
     let mut text = String::new();
     if answer.dry_run {
         text.push_str("Plan; nothing was changed: ");

@@ -36,7 +36,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn text(list: &Listing<Rollout>) -> String {
+pub(super) fn text(list: &Listing<Rollout>) -> String {
     let rows: Vec<Vec<String>> = list
         .items
         .iter()
@@ -48,7 +48,10 @@ fn text(list: &Listing<Rollout>) -> String {
                 (None, None) => String::new(),
             };
             vec![
-                rollout.workload.clone().unwrap_or_else(|| rollout.target.clone()),
+                rollout
+                    .workload
+                    .clone()
+                    .unwrap_or_else(|| rollout.target.clone()),
                 format!("{}{current}", rollout.revision),
                 rollout.trust.clone(),
                 rollout.outcome.clone(),
@@ -58,6 +61,8 @@ fn text(list: &Listing<Rollout>) -> String {
             ]
         })
         .collect();
-    let heading = ["WORKLOAD", "REVISION", "TRUST", "OUTCOME", "BEGAN", "BY", "IMAGES"];
+    let heading = [
+        "WORKLOAD", "REVISION", "TRUST", "OUTCOME", "BEGAN", "BY", "IMAGES",
+    ];
     table(&heading, &rows, "No rollout has been seen.")
 }

@@ -20,16 +20,22 @@ pub struct Args {
 /// # Errors
 /// If the daemon cannot be asked.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let answer = Client::new(&args.asking.server)?.get("/status", &[]).await?;
+    let answer = Client::new(&args.asking.server)?
+        .get("/status", &[])
+        .await?;
     let status: Status = read(&answer)?;
     match args.asking.output {
         Output::Json => print_json(&answer)?,
         Output::Table => print(&text(&status))?,
     }
-    Ok(if status.ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if status.ready {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
-fn text(status: &Status) -> String {
+pub(super) fn text(status: &Status) -> String {
     let mut text = format!(
         "Holdfast {} is {}; started {}\n",
         plain(&status.version),
@@ -43,7 +49,11 @@ fn text(status: &Status) -> String {
     text.push_str(&format!(
         "It {role}; cluster {}; store {}; {} tasks\n",
         if status.cluster { "connected" } else { "none" },
-        if status.store { "answers" } else { "DOES NOT ANSWER" },
+        if status.store {
+            "answers"
+        } else {
+            "DOES NOT ANSWER"
+        },
         status.tasks.values().sum::<usize>(),
     ));
     if let Some(task) = &status.died {
@@ -84,7 +94,11 @@ fn text(status: &Status) -> String {
         })
         .collect();
     let heading = ["TENANT", "STANDING", "PROMISES", "ALERTS", "PROBES"];
-    text + &table(&heading, &rows, "No tenant is configured, so nothing is watched.")
+    text + &table(
+        &heading,
+        &rows,
+        "No tenant is configured, so nothing is watched.",
+    )
 }
 
 fn counts(counts: &BTreeMap<String, u64>) -> String {

@@ -6,9 +6,13 @@ pub fn table(heading: &[&str], rows: &[Vec<String>], nothing: &str) -> String {
     if rows.is_empty() {
         return format!("{nothing}\n");
     }
-    let cells: Vec<Vec<String>> = std::iter::once(heading.iter().map(|cell| (*cell).to_owned()).collect())
-        .chain(rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect()))
-        .collect();
+    let cells: Vec<Vec<String>> =
+        std::iter::once(heading.iter().map(|cell| (*cell).to_owned()).collect())
+            .chain(
+                rows.iter()
+                    .map(|row| row.iter().map(|cell| plain(cell)).collect()),
+            )
+            .collect();
     let mut widths = vec![0; heading.len()];
     for row in &cells {
         for (width, cell) in widths.iter_mut().zip(row) {

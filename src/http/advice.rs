@@ -12,7 +12,8 @@ pub(super) fn on(decision: &Decision, rollback: Option<&Rollback>) -> String {
         (Verdict::Hold(hold), _) => on_hold(*hold, decision),
         (Verdict::RollBack { .. }, Some(rollback)) => on_rollback(rollback),
         (Verdict::RollBack { .. }, None) => {
-            "The rollback has been decided; its row is not there yet. Look again in a moment.".to_owned()
+            "The rollback has been decided; its row is not there yet. Look again in a moment."
+                .to_owned()
         }
     }
 }

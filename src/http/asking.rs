@@ -54,16 +54,14 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for Told<T> {
                 let media = value.split(';').next().unwrap_or_default().trim();
                 media.eq_ignore_ascii_case("application/json")
             });
-        let bytes = Bytes::from_request(request, state)
-            .await
-            .map_err(|error| {
-                let code = if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                    "too-large"
-                } else {
-                    "bad-request"
-                };
-                Problem::new(error.status(), code, error.body_text())
-            })?;
+        let bytes = Bytes::from_request(request, state).await.map_err(|error| {
+            let code = if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                "too-large"
+            } else {
+                "bad-request"
+            };
+            Problem::new(error.status(), code, error.body_text())
+        })?;
         if bytes.is_empty() {
             return Ok(Self(T::default()));
         }

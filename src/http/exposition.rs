@@ -87,7 +87,10 @@ struct ConfigLabels {
 type Number = Gauge<f64, AtomicU64>;
 
 /// Everything, in the format that the Accept header prefers.
-pub(super) async fn metrics(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
+pub(super) async fn metrics(
+    State(app): State<App>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let mut scraped = Registry::default();
     collect(&app, &mut scraped).await;
     let mut text = String::new();
@@ -129,7 +132,11 @@ async fn collect(app: &App, registry: &mut Registry) {
     let spec = app.desk.spec();
     collect_objectives(&objectives, registry);
     let names = tenants(&spec, &objectives, &[]);
-    collect_alerts(names.iter().map(|tenant| tenant.tenant.as_str()), &objectives, registry);
+    collect_alerts(
+        names.iter().map(|tenant| tenant.tenant.as_str()),
+        &objectives,
+        registry,
+    );
     collect_ledger(&workloads, registry);
     collect_own(app, registry);
     collect_process(&Process::read(), registry);
@@ -148,7 +155,11 @@ fn collect_objectives(objectives: &[ObjectiveStanding], registry: &mut Registry)
             Verdict::Met(value) | Verdict::Breached(_, value) => value,
             Verdict::Inconclusive(_) => None,
         };
-        for state in [AlertState::Inactive, AlertState::Pending, AlertState::Firing] {
+        for state in [
+            AlertState::Inactive,
+            AlertState::Pending,
+            AlertState::Firing,
+        ] {
             let labels = ObjectiveStateLabels {
                 tenant: tenant.clone(),
                 objective: objective.clone(),
@@ -246,7 +257,8 @@ fn collect_own(app: &App, registry: &mut Registry) {
         .set(1);
     registry.register("holdfast_build_info", "The version that runs", build);
     let hash: Family<ConfigLabels, Gauge> = Family::default();
-    hash.get_or_create(&ConfigLabels { hash: config.hash }).set(1);
+    hash.get_or_create(&ConfigLabels { hash: config.hash })
+        .set(1);
     registry.register(
         "holdfast_config_info",
         "Digest of the configuration files in force",
@@ -287,12 +299,32 @@ fn collect_process(process: &Process, registry: &mut Registry) {
         registry.register("process_cpu_seconds", "User and system time used", counter);
     }
     for (name, help, value) in [
-        ("process_resident_memory_bytes", "Resident memory", process.resident_bytes),
-        ("process_virtual_memory_bytes", "Virtual memory", process.virtual_bytes),
-        ("process_open_fds", "Open file descriptors", process.open_fds),
-        ("process_max_fds", "Limit of open file descriptors", process.max_fds),
+        (
+            "process_resident_memory_bytes",
+            "Resident memory",
+            process.resident_bytes,
+        ),
+        (
+            "process_virtual_memory_bytes",
+            "Virtual memory",
+            process.virtual_bytes,
+        ),
+        (
+            "process_open_fds",
+            "Open file descriptors",
+            process.open_fds,
+        ),
+        (
+            "process_max_fds",
+            "Limit of open file descriptors",
+            process.max_fds,
+        ),
         ("process_threads", "Threads", process.threads),
-        ("process_start_time_seconds", "Start of the process since the epoch", process.start_seconds),
+        (
+            "process_start_time_seconds",
+            "Start of the process since the epoch",
+            process.start_seconds,
+        ),
     ] {
         number(registry, name, help, value);
     }
@@ -315,8 +347,9 @@ fn classic(text: &str) -> String {
                 .map_or("", |(_, kind)| kind);
             let (name, words) = help.split_once(' ').unwrap_or((help, ""));
             out.push_str(&format!("# HELP {name}{} {words}\n", suffix(kind)));
-        } else if let Some((name, kind)) =
-            line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' '))
+        } else if let Some((name, kind)) = line
+            .strip_prefix("# TYPE ")
+            .and_then(|rest| rest.split_once(' '))
         {
             let older = match kind {
                 "unknown" => "untyped",
@@ -353,7 +386,9 @@ mod tests {
         assert!(!wants_open_metrics("*/*"));
         assert!(!wants_open_metrics("text/html, text/plain"));
         assert!(!wants_open_metrics("application/openmetrics-text;q=0"));
-        assert!(!wants_open_metrics("application/openmetrics-text;q=0.3, text/plain;q=0.9"));
+        assert!(!wants_open_metrics(
+            "application/openmetrics-text;q=0.3, text/plain;q=0.9"
+        ));
     }
 
     #[test]

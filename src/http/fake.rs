@@ -23,12 +23,9 @@ use crate::domain::delivery::{
 };
 use crate::domain::fact::{Fact, What};
 use crate::domain::id::{
-    AlertKey, BatchId, DecisionId, Digest, Name, ProbeId, RollbackId, TemplateDigest, TenantId,
-    Uid,
+    AlertKey, BatchId, DecisionId, Digest, Name, ProbeId, RollbackId, TemplateDigest, TenantId, Uid,
 };
-use crate::domain::objective::{
-    Comparison, Condition, Measure, NoData, Objective, Severity, Unit,
-};
+use crate::domain::objective::{Comparison, Condition, Measure, NoData, Objective, Severity, Unit};
 use crate::domain::observation::{Finding, Observation, Stage as Reached};
 use crate::domain::rollback::{Rollback, Stage, Step, Term};
 use crate::domain::rollout::{Marks, Replicas, Rollout, RolloutId, Seen};
@@ -45,12 +42,12 @@ use crate::store::memory::Memory;
 use crate::telemetry::metrics::Metrics;
 
 /// Seconds after 14:00 on the afternoon.
-pub(super) fn at(seconds: i64) -> Timestamp {
+pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_secs(1_767_621_600 + seconds)
 }
 
 /// The desk; what it says can be changed before it is asked.
-pub(super) struct FakeDesk {
+pub(crate) struct FakeDesk {
     pub(super) spec: Arc<Spec>,
     pub(super) config: ConfigStanding,
     pub(super) health: Health,
@@ -150,7 +147,7 @@ impl Desk for FakeDesk {
 
 impl FakeDesk {
     /// A server before this desk, with some metrics counted.
-    pub(super) fn server(self) -> (Server, Arc<Self>) {
+    pub(crate) fn server(self) -> (Server, Arc<Self>) {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
         metrics.probe_missed_ticks.inc();
@@ -194,7 +191,7 @@ pub(super) fn empty() -> FakeDesk {
 }
 
 /// The whole afternoon.
-pub(super) async fn afternoon() -> FakeDesk {
+pub(crate) async fn afternoon() -> FakeDesk {
     let mut desk = empty();
     desk.spec = Arc::new(spec());
     desk.objectives = objectives();
@@ -235,7 +232,12 @@ fn images(number: u8) -> Vec<Arc<str>> {
     vec![format!("registry.example/acme/api:1.{number}.0").into()]
 }
 
-fn objective(key: &str, measure: Measure, levels: &[(Severity, f64)], unit: Unit) -> Arc<Objective> {
+fn objective(
+    key: &str,
+    measure: Measure,
+    levels: &[(Severity, f64)],
+    unit: Unit,
+) -> Arc<Objective> {
     let above = |limit: f64| Condition {
         comparison: Comparison::Above,
         limit: Value::try_new(limit).unwrap(),
@@ -245,7 +247,10 @@ fn objective(key: &str, measure: Measure, levels: &[(Severity, f64)], unit: Unit
         key: key.parse().unwrap(),
         measure,
         over: Duration::from_secs(120),
-        levels: levels.iter().map(|(severity, limit)| (*severity, above(*limit))).collect(),
+        levels: levels
+            .iter()
+            .map(|(severity, limit)| (*severity, above(*limit)))
+            .collect(),
         wait: Duration::ZERO,
         keep_firing: Duration::ZERO,
         recover: None,
@@ -259,7 +264,13 @@ fn objective(key: &str, measure: Measure, levels: &[(Severity, f64)], unit: Unit
     })
 }
 
-fn tenant(id: &str, plan: &str, objectives: Vec<Arc<Objective>>, workload: &str, mode: Mode) -> Tenant {
+fn tenant(
+    id: &str,
+    plan: &str,
+    objectives: Vec<Arc<Objective>>,
+    workload: &str,
+    mode: Mode,
+) -> Tenant {
     let tenant_id = TenantId(name(id));
     let probe = |text: &str, target: Target| {
         let id = ProbeId {
@@ -317,8 +328,18 @@ fn spec() -> Spec {
     let slow = [(Severity::Critical, 2.0), (Severity::Warning, 1.0)];
     let promises = |id: &str| {
         vec![
-            objective(&format!("{id}/error-rate/traffic"), Measure::ErrorRatio, &errors, Unit::Ratio),
-            objective(&format!("{id}/response-time/api"), Measure::Quantile(950), &slow, Unit::Seconds),
+            objective(
+                &format!("{id}/error-rate/traffic"),
+                Measure::ErrorRatio,
+                &errors,
+                Unit::Ratio,
+            ),
+            objective(
+                &format!("{id}/response-time/api"),
+                Measure::Quantile(950),
+                &slow,
+                Unit::Seconds,
+            ),
         ]
     };
     let tenants = [
@@ -334,7 +355,7 @@ fn spec() -> Spec {
     }
 }
 
-pub(super) fn broken() -> AlertKey {
+pub(crate) fn broken() -> AlertKey {
     "globex/response-time/api".parse().unwrap()
 }
 
@@ -368,7 +389,11 @@ fn objectives() -> Vec<ObjectiveStanding> {
     vec![
         standing("acme/error-rate/traffic", Verdict::Met(value(0.002)), 4810),
         standing("acme/response-time/api", Verdict::Met(value(0.182)), 60),
-        standing("globex/error-rate/traffic", Verdict::Inconclusive(Doubt::TooFewSamples), 12),
+        standing(
+            "globex/error-rate/traffic",
+            Verdict::Inconclusive(Doubt::TooFewSamples),
+            12,
+        ),
         slow,
     ]
 }
@@ -387,7 +412,12 @@ fn probes() -> Vec<ProbeStanding> {
         probe("acme/nightly", None, 0, None),
         probe("acme/traffic", Some(Outcome::Good), 31, None),
         probe("globex/api", Some(Outcome::Bad), 2840, Some("timed out")),
-        probe("globex/nightly", Some(Outcome::Void), 0, Some("the source has nothing to say")),
+        probe(
+            "globex/nightly",
+            Some(Outcome::Void),
+            0,
+            Some("the source has nothing to say"),
+        ),
         probe("globex/traffic", Some(Outcome::Good), 24, None),
     ]
 }
@@ -573,10 +603,19 @@ fn transition(key: &AlertKey, began: i64, to: AlertState, seconds: i64) -> Trans
         to,
         severity: Severity::Critical,
         cause,
-        labels: BTreeMap::from([text("alertname", key.objective.as_str()), text("severity", "critical")]),
+        labels: BTreeMap::from([
+            text("alertname", key.objective.as_str()),
+            text("severity", "critical"),
+        ]),
         annotations: BTreeMap::from([
-            text("summary", &format!("{} of {} is out of bounds", key.objective, key.tenant)),
-            text("description", "19.8% of 8000 events in 2m were bad; critical is above 10%"),
+            text(
+                "summary",
+                &format!("{} of {} is out of bounds", key.objective, key.tenant),
+            ),
+            text(
+                "description",
+                "19.8% of 8000 events in 2m were bad; critical is above 10%",
+            ),
             text("runbook_url", "https://runbooks.example/errors"),
         ]),
         evidence: Box::new(evidence(key)),
@@ -591,7 +630,11 @@ fn guards(hold: Option<Hold>) -> Vec<GuardResult> {
     };
     let mut list = vec![
         guard("blind", Ok(()), "all eyes are open"),
-        guard("too-few-samples", Ok(()), "8000 events since the rollout began"),
+        guard(
+            "too-few-samples",
+            Ok(()),
+            "8000 events since the rollout began",
+        ),
         guard("cooldown", Ok(()), "no rollback in the last 1h"),
         guard("budget-workload", Ok(()), "0 of 2 in 24h"),
     ];
@@ -601,7 +644,7 @@ fn guards(hold: Option<Hold>) -> Vec<GuardResult> {
     list
 }
 
-pub(super) fn rolled_back() -> Decision {
+pub(crate) fn rolled_back() -> Decision {
     let candidate = |number: u8, rejected: Option<&str>| Candidate {
         template: template(number),
         revision: Some(u64::from(number)),
@@ -622,7 +665,8 @@ pub(super) fn rolled_back() -> Decision {
             to: template(7),
         },
         mode: Mode::Act,
-        reason: "19.8% of requests fail since revision 8; revision 7 kept the promise for a day".to_owned(),
+        reason: "19.8% of requests fail since revision 8; revision 7 kept the promise for a day"
+            .to_owned(),
         candidates: vec![
             candidate(8, Some("it is the one that is blamed")),
             candidate(7, None),
@@ -633,7 +677,7 @@ pub(super) fn rolled_back() -> Decision {
     }
 }
 
-pub(super) fn held() -> Decision {
+pub(crate) fn held() -> Decision {
     Decision {
         id: DecisionId(Digest::of(&["held"])),
         at: at(705),
@@ -675,7 +719,11 @@ pub(super) fn rollback(stage: Stage) -> Rollback {
         steps: vec![
             step(415, "requested", "by the decision"),
             step(415, "applying", "patch conditional on version 4702"),
-            step(416, "verifying", "the patch was accepted; revision 7 is rolling out"),
+            step(
+                416,
+                "verifying",
+                "the patch was accepted; revision 7 is rolling out",
+            ),
             step(430, "verifying", "revision 7 is rolled out"),
             step(610, "succeeded", "0.2% of 11800 events since then were bad"),
         ],
@@ -685,7 +733,12 @@ pub(super) fn rollback(stage: Stage) -> Rollback {
 pub(super) fn delivery(thread: Digest, seconds: i64, receiver: &str, summary: &str) -> Delivery {
     let receiver = name(receiver);
     Delivery {
-        id: delivery_id(&receiver, thread, Status::Firing, u64::try_from(seconds).unwrap()),
+        id: delivery_id(
+            &receiver,
+            thread,
+            Status::Firing,
+            u64::try_from(seconds).unwrap(),
+        ),
         receiver,
         message: Message {
             status: Status::Firing,
@@ -732,20 +785,45 @@ fn changes() -> Vec<Change> {
     changes.push(Change::Decision(rolled_back()));
     changes.push(Change::Decision(held()));
     changes.push(Change::Rollback(rollback(Stage::Succeeded)));
-    let requested = delivery(rolled_back().id.0, 415, "ops", "acme/api is rolled back to revision 7");
-    let verified = delivery(rolled_back().id.0, 610, "ops", "acme/api: revision 7 helped");
-    let slow = delivery(episode(&broken(), at(640)).0, 700, "mail", "response-time of globex is out of bounds");
+    let requested = delivery(
+        rolled_back().id.0,
+        415,
+        "ops",
+        "acme/api is rolled back to revision 7",
+    );
+    let verified = delivery(
+        rolled_back().id.0,
+        610,
+        "ops",
+        "acme/api: revision 7 helped",
+    );
+    let slow = delivery(
+        episode(&broken(), at(640)).0,
+        700,
+        "mail",
+        "response-time of globex is out of bounds",
+    );
     for delivery in [&requested, &verified, &slow] {
         changes.push(Change::Deliver(delivery.clone()));
     }
-    changes.push(attempt(&requested, 1, "503 Service Unavailable", DeliveryState::Due));
+    changes.push(attempt(
+        &requested,
+        1,
+        "503 Service Unavailable",
+        DeliveryState::Due,
+    ));
     changes.push(attempt(&requested, 2, "200 OK", DeliveryState::Delivered));
     changes.push(attempt(&verified, 1, "200 OK", DeliveryState::Delivered));
-    changes.push(attempt(&slow, 1, "429 Too Many Requests, again in 60s", DeliveryState::Due));
+    changes.push(attempt(
+        &slow,
+        1,
+        "429 Too Many Requests, again in 60s",
+        DeliveryState::Due,
+    ));
     changes
 }
 
 /// The id of the only rollback there is.
-pub(super) fn rollback_id() -> RollbackId {
+pub(crate) fn rollback_id() -> RollbackId {
     rollout_id(8).rollback()
 }

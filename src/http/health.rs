@@ -50,7 +50,11 @@ pub(super) async fn readyz(State(app): State<App>, Asked(ask): Asked<Verbosity>)
             let mark = if check.passed { "[+]" } else { "[-]" };
             text.push_str(&format!("{mark} {}: {}\n", check.check, check.detail));
         }
-        text.push_str(if readiness.ready { "ready\n" } else { "not ready\n" });
+        text.push_str(if readiness.ready {
+            "ready\n"
+        } else {
+            "not ready\n"
+        });
         return (status, text).into_response();
     }
     if readiness.ready {
@@ -146,7 +150,9 @@ pub(super) async fn summary(app: &App) -> Status {
 }
 
 /// Reads the configuration again.
-pub(super) async fn reload(State(app): State<App>) -> Result<Json<super::shape::status::Config>, Problem> {
+pub(super) async fn reload(
+    State(app): State<App>,
+) -> Result<Json<super::shape::status::Config>, Problem> {
     match app.desk.reload().await {
         Ok(()) => Ok(Json((&app.desk.config()).into())),
         Err(faults) => {

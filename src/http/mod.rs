@@ -24,8 +24,8 @@ mod process;
 mod writing;
 
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 
 pub use exposition::NAMES as SCRAPED;

@@ -67,9 +67,17 @@ impl ByTime {
     }
 
     /// Cuts the rows of [`ByTime::window`] to the page, and says where the next one begins.
-    pub(super) fn cut<T>(&self, rows: Vec<T>, at: impl Fn(&T) -> Timestamp) -> (Vec<T>, Option<String>) {
+    pub(super) fn cut<T>(
+        &self,
+        rows: Vec<T>,
+        at: impl Fn(&T) -> Timestamp,
+    ) -> (Vec<T>, Option<String>) {
         let skip = match self.from {
-            Some((from, shown)) => rows.iter().take(shown).filter(|row| at(row) == from).count(),
+            Some((from, shown)) => rows
+                .iter()
+                .take(shown)
+                .filter(|row| at(row) == from)
+                .count(),
             None => 0,
         };
         let mut page: Vec<T> = rows.into_iter().skip(skip).collect();
@@ -79,7 +87,11 @@ impl ByTime {
         page.truncate(self.limit);
         let next = page.last().map(|last| {
             let at_last = at(last);
-            let mut shown = page.iter().rev().take_while(|row| at(row) == at_last).count();
+            let mut shown = page
+                .iter()
+                .rev()
+                .take_while(|row| at(row) == at_last)
+                .count();
             if let Some((from, before)) = self.from
                 && from == at_last
             {
@@ -112,7 +124,12 @@ pub(super) fn by_key<T>(
     let limit = limit(paged.limit.as_deref())?;
     let mut items: Vec<T> = rows
         .into_iter()
-        .filter(|row| paged.cursor.as_ref().is_none_or(|cursor| key(row) > *cursor))
+        .filter(|row| {
+            paged
+                .cursor
+                .as_ref()
+                .is_none_or(|cursor| key(row) > *cursor)
+        })
         .take(limit + 1)
         .collect();
     let more = items.len() > limit;
@@ -136,7 +153,15 @@ mod tests {
 
     #[test]
     fn pages_show_every_row_once_even_if_many_have_the_same_instant() {
-        let all = [(9, 'a'), (7, 'b'), (7, 'c'), (7, 'd'), (7, 'e'), (7, 'f'), (3, 'g')];
+        let all = [
+            (9, 'a'),
+            (7, 'b'),
+            (7, 'c'),
+            (7, 'd'),
+            (7, 'e'),
+            (7, 'f'),
+            (3, 'g'),
+        ];
         for limit in 1..=8 {
             let mut cursor: Option<String> = None;
             let mut seen = String::new();

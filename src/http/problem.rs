@@ -132,7 +132,11 @@ pub(super) async fn everywhere(response: Response) -> Response {
         .unwrap_or_default();
     let reason = status.canonical_reason().unwrap_or("Problem");
     let code = reason.to_ascii_lowercase().replace(' ', "-");
-    let detail = if said.is_empty() { reason.to_owned() } else { said };
+    let detail = if said.is_empty() {
+        reason.to_owned()
+    } else {
+        said
+    };
     let mut problem = Problem::new(status, &code, detail).into_response();
     if let Some(allow) = parts.headers.get(header::ALLOW) {
         problem.headers_mut().insert(header::ALLOW, allow.clone());

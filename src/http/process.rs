@@ -29,7 +29,9 @@ impl Process {
     /// Reads them now.
     pub(super) fn read() -> Self {
         let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
-        let fds = fs::read_dir("/proc/self/fd").ok().map(|entries| entries.count() as f64);
+        let fds = fs::read_dir("/proc/self/fd")
+            .ok()
+            .map(|entries| entries.count() as f64);
         let mut process = Self::parse(
             &text("/proc/self/stat"),
             &text("/proc/self/status"),

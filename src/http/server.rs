@@ -57,7 +57,11 @@ impl Server {
     ///
     /// # Errors
     /// If the listener fails.
-    pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        stop: CancellationToken,
+    ) -> std::io::Result<()> {
         let port = listener.local_addr()?.port();
         let service = self
             .router(port)
@@ -109,7 +113,11 @@ async fn not_so(request: Request) -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "method-not-allowed",
-        format!("{} is not answered at {}", request.method(), request.uri().path()),
+        format!(
+            "{} is not answered at {}",
+            request.method(),
+            request.uri().path()
+        ),
     )
 }
 
@@ -118,13 +126,13 @@ const ALWAYS: [&str; 5] = ["/livez", "/readyz", "/health", "/ready", "/metrics"]
 
 /// Who may pass, how many at once, and how long.
 async fn gate(State(app): State<App>, request: Request, next: Next) -> Response {
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let reads = matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::OPTIONS
+    );
     if !reads
-        && let Err(problem) = writing::allowed(
-            peer(request.extensions()),
-            request.headers(),
-            app.port,
-        )
+        && let Err(problem) =
+            writing::allowed(peer(request.extensions()), request.headers(), app.port)
     {
         return problem.into_response();
     }

@@ -15,7 +15,12 @@ use super::problem::Problem;
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
 /// Headers that a proxy leaves.
-const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip"];
+const FORWARDED: [&str; 4] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-real-ip",
+];
 
 /// Whether this request may write.
 pub(super) fn allowed(
@@ -37,7 +42,10 @@ pub(super) fn allowed(
         return refuse("the request was passed on by a proxy");
     }
     let mut hosts = headers.get_all(header::HOST).iter();
-    let host = match (hosts.next().and_then(|host| host.to_str().ok()), hosts.next()) {
+    let host = match (
+        hosts.next().and_then(|host| host.to_str().ok()),
+        hosts.next(),
+    ) {
         (Some(host), None) => host,
         (Some(_) | None, _) => return refuse("there is not exactly one Host header"),
     };
@@ -89,12 +97,23 @@ mod tests {
 
     #[test]
     fn this_machine_may_write_by_each_of_its_names() {
-        for host in ["localhost:9811", "LOCALHOST:9811", "127.0.0.1:9811", "[::1]:9811"] {
+        for host in [
+            "localhost:9811",
+            "LOCALHOST:9811",
+            "127.0.0.1:9811",
+            "[::1]:9811",
+        ] {
             assert!(writes("127.0.0.1:40000", &[("host", host)]), "{host}");
         }
         assert!(writes("[::1]:40000", &[("host", "[::1]:9811")]));
-        assert!(writes("[::ffff:127.0.0.1]:1", &[("host", "localhost:9811")]));
-        let same = [("host", "localhost:9811"), ("origin", "http://localhost:9811")];
+        assert!(writes(
+            "[::ffff:127.0.0.1]:1",
+            &[("host", "localhost:9811")]
+        ));
+        let same = [
+            ("host", "localhost:9811"),
+            ("origin", "http://localhost:9811"),
+        ];
         assert!(writes("127.0.0.1:40000", &same));
     }
 
@@ -113,7 +132,12 @@ mod tests {
         ] {
             assert!(!writes("127.0.0.1:40000", &[("host", host)]), "{host}");
         }
-        for origin in ["http://evil.example", "null", "http://localhost:80", "https://localhost:9811"] {
+        for origin in [
+            "http://evil.example",
+            "null",
+            "http://localhost:80",
+            "https://localhost:9811",
+        ] {
             let lines = [("host", "localhost:9811"), ("origin", origin)];
             assert!(!writes("127.0.0.1:40000", &lines), "{origin}");
         }

@@ -89,8 +89,14 @@ pub(in crate::http) async fn story(app: &App, id: &str) -> Result<Story, Problem
         Some(decision) => decision,
         None => {
             let missing = || Problem::not_found(format!("there is no decision `{id}`"));
-            let rollback = store.rollback(RollbackId(id.0)).await?.ok_or_else(missing)?;
-            store.decision(rollback.decision).await?.ok_or_else(missing)?
+            let rollback = store
+                .rollback(RollbackId(id.0))
+                .await?
+                .ok_or_else(missing)?;
+            store
+                .decision(rollback.decision)
+                .await?
+                .ok_or_else(missing)?
         }
     };
     let rollback = rollback(app, &decision).await?;

@@ -22,9 +22,11 @@ pub(in crate::http) async fn list(
     let (tenant, paged) = ask.split()?;
     let spec = app.desk.spec();
     let standings = app.desk.probes().await;
-    let rows = standings
-        .iter()
-        .filter(|standing| tenant.as_ref().is_none_or(|tenant| standing.probe.tenant == *tenant));
+    let rows = standings.iter().filter(|standing| {
+        tenant
+            .as_ref()
+            .is_none_or(|tenant| standing.probe.tenant == *tenant)
+    });
     let page = by_key(rows, &paged, |standing| standing.probe.to_string())?;
     Ok(Json(Listing {
         items: page
@@ -65,6 +67,8 @@ pub(in crate::http) async fn heartbeat(
     if app.desk.heartbeat(&id).await {
         Ok(StatusCode::NO_CONTENT)
     } else {
-        Err(Problem::not_found(format!("there is no heartbeat probe `{id}`")))
+        Err(Problem::not_found(format!(
+            "there is no heartbeat probe `{id}`"
+        )))
     }
 }

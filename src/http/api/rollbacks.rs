@@ -88,14 +88,13 @@ pub(in crate::http) async fn request(
             "the workload, or that revision of it, does not exist",
         )),
         Reply::Refused(why) => Err(Problem::refused(why)),
-        Reply::Done => Err(Problem::internal("the answer does not belong to the question")),
+        Reply::Done => Err(Problem::internal(
+            "the answer does not belong to the question",
+        )),
     }
 }
 
-async fn decided(
-    app: &App,
-    decision: &domain::decision::Decision,
-) -> Result<Response, Problem> {
+async fn decided(app: &App, decision: &domain::decision::Decision) -> Result<Response, Problem> {
     let row = decisions::rollback(app, decision).await?;
     let shape = decision.show();
     match &decision.verdict {
@@ -122,7 +121,12 @@ fn accepted(decision: Option<Decision>, rollback: Rollback) -> Response {
         rollback: Some(rollback),
         would_send: None,
     };
-    (StatusCode::ACCEPTED, [(header::LOCATION, place)], Json(answer)).into_response()
+    (
+        StatusCode::ACCEPTED,
+        [(header::LOCATION, place)],
+        Json(answer),
+    )
+        .into_response()
 }
 
 /// What a plan that would act would send, in the words of the remediator (an undo of a Deployment).
@@ -130,7 +134,10 @@ fn would_send(plan: &domain::decision::Decision) -> Option<String> {
     let Verdict::RollBack { to, .. } = &plan.verdict else {
         return None;
     };
-    let candidate = plan.candidates.iter().find(|candidate| candidate.template == *to);
+    let candidate = plan
+        .candidates
+        .iter()
+        .find(|candidate| candidate.template == *to);
     let revision = candidate
         .and_then(|candidate| candidate.revision)
         .map_or_else(|| to.0.short(), |number| format!("revision {number}"));

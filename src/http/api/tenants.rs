@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
 
-use crate::domain::id::TenantId;
 use crate::domain::id::Name;
+use crate::domain::id::TenantId;
 use crate::http::asking::{Asked, At, find, read_some};
 use crate::http::paging::{Paged, by_key};
 use crate::http::problem::Problem;
@@ -81,9 +81,11 @@ pub(in crate::http) async fn objectives(
     let (tenant, paged) = ask.split()?;
     let spec = app.desk.spec();
     let standings = app.desk.objectives().await;
-    let rows = standings
-        .iter()
-        .filter(|standing| tenant.as_ref().is_none_or(|tenant| standing.key.tenant == *tenant));
+    let rows = standings.iter().filter(|standing| {
+        tenant
+            .as_ref()
+            .is_none_or(|tenant| standing.key.tenant == *tenant)
+    });
     let page = by_key(rows, &paged, |standing| standing.key.to_string())?;
     Ok(Json(Listing {
         items: page

@@ -62,7 +62,11 @@ pub(in crate::http) async fn page(
         frame: Frame::new(&app, &view, headline.clone(), open),
         chip: chip(&alert),
         headline,
-        description: alert.annotations.get("description").cloned().unwrap_or_default(),
+        description: alert
+            .annotations
+            .get("description")
+            .cloned()
+            .unwrap_or_default(),
         // Only what a browser fetches: a configuration can say `javascript:` too.
         runbook_is_link: runbook
             .as_ref()
@@ -74,7 +78,10 @@ pub(in crate::http) async fn page(
             .map(|transition| EvidenceItem::new(&transition.evidence, None))
             .into_iter()
             .collect(),
-        messages: deliveries.iter().map(|row| MessageRow::new(row, now)).collect(),
+        messages: deliveries
+            .iter()
+            .map(|row| MessageRow::new(row, now))
+            .collect(),
         labels: alert.labels,
         id: id.to_string(),
     })
@@ -111,11 +118,20 @@ fn events(alert: &Alert, transitions: &[Transition]) -> Vec<Event> {
             AlertState::Inactive => Tone::Quiet,
         };
         let shown = transition.evidence.shown.clone().unwrap_or_default();
-        let detail = format!("{} ({}) {shown}", transition.severity, transition.cause.as_str());
+        let detail = format!(
+            "{} ({}) {shown}",
+            transition.severity,
+            transition.cause.as_str()
+        );
         Event::new(transition.at, tone, transition.to.as_str(), detail)
     }));
     if let Some((by, at)) = &alert.acknowledged {
-        events.push(Event::new(*at, Tone::Busy, "Acknowledged", format!("by {by}")));
+        events.push(Event::new(
+            *at,
+            Tone::Busy,
+            "Acknowledged",
+            format!("by {by}"),
+        ));
     }
     events
 }

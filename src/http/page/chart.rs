@@ -13,10 +13,10 @@ use crate::domain::value::Value;
 
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 220.0;
-const LEFT: f64 = 56.0;
+const LEFT: f64 = 64.0;
 const RIGHT: f64 = 14.0;
-const TOP: f64 = 22.0;
-const BOTTOM: f64 = 26.0;
+const TOP: f64 = 26.0;
+const BOTTOM: f64 = 28.0;
 
 /// The limit as it was written in the condition's words (`above 10%`): the configuration may have changed
 /// since, the evidence has not.
@@ -104,7 +104,12 @@ pub(super) fn draw(evidence: &Evidence, began: Option<Timestamp>) -> Option<Stri
     let scale = Scale {
         from: began.map_or(first.at, |began| began.min(first.at)),
         to: last.at,
-        top: if unit == Unit::Ratio { (highest * 1.15).min(1.0) } else { highest * 1.15 }.max(1e-9),
+        top: if unit == Unit::Ratio {
+            (highest * 1.15).min(1.0)
+        } else {
+            highest * 1.15
+        }
+        .max(1e-9),
     };
     // A rollout long before the first point would press everything into a corner: it is then only named.
     let shown = last.at.since(first.at);

@@ -58,7 +58,12 @@ pub(super) struct Event {
 }
 
 impl Event {
-    pub(super) fn new(at: Timestamp, tone: Tone, title: impl Into<String>, detail: impl Into<String>) -> Self {
+    pub(super) fn new(
+        at: Timestamp,
+        tone: Tone,
+        title: impl Into<String>,
+        detail: impl Into<String>,
+    ) -> Self {
         Self {
             at,
             clock: clock(at),
@@ -192,7 +197,10 @@ fn show(app: &App, view: &View, story: &Story, alert: Option<&Alert>) -> Decisio
     let now = app.desk.now();
     let decision = &story.decision;
     let rollback = story.rollback.as_ref();
-    let began = story.rollout.as_ref().and_then(|rollout| rollout.began.parse().ok());
+    let began = story
+        .rollout
+        .as_ref()
+        .and_then(|rollout| rollout.began.parse().ok());
     let (chip, headline) = headline(story);
     let lively = rollback.is_some_and(|rollback| !rollback.stage.terminal());
     DecisionPage {
@@ -215,12 +223,22 @@ fn show(app: &App, view: &View, story: &Story, alert: Option<&Alert>) -> Decisio
             .collect(),
         no_evidence: match &decision.trigger {
             Trigger::Person(_) => "A person asked for it; no measurement was needed.",
-            Trigger::ProgressDeadline => "The platform gave up on the rollout (ProgressDeadlineExceeded).",
+            Trigger::ProgressDeadline => {
+                "The platform gave up on the rollout (ProgressDeadlineExceeded)."
+            }
             Trigger::Objective(_) => "No measurement came with the petition.",
         },
-        candidates: decision.candidates.iter().map(|row| candidate(row, now)).collect(),
+        candidates: decision
+            .candidates
+            .iter()
+            .map(|row| candidate(row, now))
+            .collect(),
         guards: decision.guards.iter().map(guard).collect(),
-        messages: story.deliveries.iter().map(|row| MessageRow::new(row, now)).collect(),
+        messages: story
+            .deliveries
+            .iter()
+            .map(|row| MessageRow::new(row, now))
+            .collect(),
         id: decision.id.to_string(),
         rollback: rollback.map(|rollback| rollback.id.to_string()),
         trigger: decision.trigger.to_string(),
@@ -240,7 +258,10 @@ fn target_name(decision: &Decision) -> String {
         .iter()
         .find(|candidate| candidate.template == *to)
         .and_then(|candidate| candidate.revision)
-        .map_or_else(|| format!("template {}", to.0.short()), |number| format!("revision {number}"))
+        .map_or_else(
+            || format!("template {}", to.0.short()),
+            |number| format!("revision {number}"),
+        )
 }
 
 fn headline(story: &Story) -> (Chip, String) {
@@ -276,7 +297,10 @@ fn headline(story: &Story) -> (Chip, String) {
                 tone: Tone::Busy,
                 word: "decided",
             },
-            format!("{workload} is to be rolled back to {}", target_name(decision)),
+            format!(
+                "{workload} is to be rolled back to {}",
+                target_name(decision)
+            ),
         ),
     }
 }
@@ -288,14 +312,32 @@ fn events(story: &Story, alert: Option<&Alert>) -> Vec<Event> {
         let instant = |text: &Option<String>| text.as_ref().and_then(|text| text.parse().ok());
         let name = format!("revision {}", rollout.revision);
         if let Ok(began) = rollout.began.parse() {
-            let by = rollout.changed_by.as_ref().map_or_else(String::new, |by| format!("by {by}"));
-            events.push(Event::new(began, Tone::Quiet, format!("Rollout of {name} began"), by));
+            let by = rollout
+                .changed_by
+                .as_ref()
+                .map_or_else(String::new, |by| format!("by {by}"));
+            events.push(Event::new(
+                began,
+                Tone::Quiet,
+                format!("Rollout of {name} began"),
+                by,
+            ));
         }
         if let Some(done) = instant(&rollout.done) {
-            events.push(Event::new(done, Tone::Quiet, format!("{name} is rolled out"), ""));
+            events.push(Event::new(
+                done,
+                Tone::Quiet,
+                format!("{name} is rolled out"),
+                "",
+            ));
         }
         if let Some(failed) = instant(&rollout.failed) {
-            events.push(Event::new(failed, Tone::Bad, "The platform gave up on the rollout", ""));
+            events.push(Event::new(
+                failed,
+                Tone::Bad,
+                "The platform gave up on the rollout",
+                "",
+            ));
         }
     }
     if let Some(alert) = alert {
@@ -330,12 +372,19 @@ fn steps(rollback: &Rollback) -> impl Iterator<Item = Event> + '_ {
             "not-caused-by-release" | "superseded" => Tone::Warn,
             _ => Tone::Busy,
         };
-        Event::new(step.at, tone, step.stage, step.what.clone())
+        Event::new(
+            step.at,
+            tone,
+            format!("Rollback {}:", step.stage),
+            step.what.clone(),
+        )
     })
 }
 
 fn change(rollout: &Rollout) -> Change {
-    let trust = Trust::ALL.into_iter().find(|trust| trust.as_str() == rollout.trust);
+    let trust = Trust::ALL
+        .into_iter()
+        .find(|trust| trust.as_str() == rollout.trust);
     Change {
         before: match (&rollout.from, rollout.first_sight) {
             (_, true) => "unknown: it was there at first sight".to_owned(),
@@ -363,9 +412,10 @@ fn candidate(row: &Candidate, now: Timestamp) -> CandidateRow {
             tone: if chosen { Tone::Good } else { Tone::Quiet },
             word: if chosen { "target" } else { "rejected" },
         },
-        name: row
-            .revision
-            .map_or_else(|| format!("template {}", row.template.0.short()), |number| format!("revision {number}")),
+        name: row.revision.map_or_else(
+            || format!("template {}", row.template.0.short()),
+            |number| format!("revision {number}"),
+        ),
         images: row.images.iter().map(ToString::to_string).collect(),
         why: row
             .rejected

@@ -14,7 +14,9 @@ use crate::domain::id::TenantId;
 use crate::domain::rollback::Rollback;
 use crate::domain::sample::Outcome;
 use crate::domain::spec::{Mode, Spec};
-use crate::domain::standing::{LedgerEntry, ObjectiveStanding, ProbeStanding, Trust, WorkloadStanding};
+use crate::domain::standing::{
+    LedgerEntry, ObjectiveStanding, ProbeStanding, Trust, WorkloadStanding,
+};
 use crate::domain::time::Timestamp;
 use crate::http::asking::Asked;
 use crate::http::desk::{ConfigStanding, Health};
@@ -164,13 +166,21 @@ async fn remembered(app: &App, now: Timestamp) -> Result<Remembered, StoreError>
         };
         alerts.extend(store.alerts(&filter, window(5 * ROWS)).await?);
     }
-    alerts.sort_by_key(|alert| (alert.state == AlertState::Pending, std::cmp::Reverse(alert.severity)));
+    alerts.sort_by_key(|alert| {
+        (
+            alert.state == AlertState::Pending,
+            std::cmp::Reverse(alert.severity),
+        )
+    });
     let deliveries = store.deliveries(None, window(ROWS)).await?;
     Ok(Remembered {
         alerts,
         decisions: store.decisions(None, window(ROWS)).await?,
         rollbacks: store.rollbacks(false, window(ROWS)).await?,
-        messages: deliveries.iter().map(|row| MessageRow::new(row, now)).collect(),
+        messages: deliveries
+            .iter()
+            .map(|row| MessageRow::new(row, now))
+            .collect(),
     })
 }
 
@@ -200,8 +210,16 @@ async fn gather(app: &App, view: &View) -> Home {
         } else {
             "None. Every promise that can be judged is kept."
         },
-        alerts: memory.alerts.iter().map(|alert| alert_row(alert, now)).collect(),
-        decisions: memory.decisions.iter().map(|decision| decision_row(decision, now)).collect(),
+        alerts: memory
+            .alerts
+            .iter()
+            .map(|alert| alert_row(alert, now))
+            .collect(),
+        decisions: memory
+            .decisions
+            .iter()
+            .map(|decision| decision_row(decision, now))
+            .collect(),
         tenants: standings
             .iter()
             .take(TENANTS)
@@ -214,7 +232,11 @@ async fn gather(app: &App, view: &View) -> Home {
             .take(ROWS)
             .map(|(began, rollout)| rollout_row(rollout, began, now))
             .collect(),
-        rollbacks: memory.rollbacks.iter().map(|row| rollback_row(row, now)).collect(),
+        rollbacks: memory
+            .rollbacks
+            .iter()
+            .map(|row| rollback_row(row, now))
+            .collect(),
         messages: memory.messages,
     }
 }
@@ -227,8 +249,18 @@ fn process_facts(health: &Health, config: &ConfigStanding, now: Timestamp) -> Ve
             Some(term) => fact("leading in", format!("term {}", term.0)),
             None => fact("role", "follower".to_owned()),
         },
-        fact("cluster", if health.cluster { "connected" } else { "none" }.to_owned()),
-        fact("configuration", if short.is_empty() { "none".to_owned() } else { short }),
+        fact(
+            "cluster",
+            if health.cluster { "connected" } else { "none" }.to_owned(),
+        ),
+        fact(
+            "configuration",
+            if short.is_empty() {
+                "none".to_owned()
+            } else {
+                short
+            },
+        ),
         fact("up", roughly(now.since(health.started))),
     ]
 }
@@ -249,16 +281,34 @@ fn banners(
         });
     };
     if let Some(task) = health.died {
-        say(Tone::Bad, "Holdfast is going down", format!("Task {task} ended by itself; the process stops and is started anew."));
+        say(
+            Tone::Bad,
+            "Holdfast is going down",
+            format!("Task {task} ended by itself; the process stops and is started anew."),
+        );
     }
     if let Some(error) = store {
-        say(Tone::Bad, "The store does not answer", format!("{error}. Alerts, decisions and messages cannot be shown; nothing is acted on until it is back."));
+        say(
+            Tone::Bad,
+            "The store does not answer",
+            format!(
+                "{error}. Alerts, decisions and messages cannot be shown; nothing is acted on until it is back."
+            ),
+        );
     }
     if !health.cluster {
-        say(Tone::Quiet, "There is no cluster", "Probes run and promises are judged, but nothing can be rolled back.".to_owned());
+        say(
+            Tone::Quiet,
+            "There is no cluster",
+            "Probes run and promises are judged, but nothing can be rolled back.".to_owned(),
+        );
     }
     if health.leads.is_none() {
-        say(Tone::Quiet, "This Holdfast follows", "It probes and judges; the one that leads tells people and acts.".to_owned());
+        say(
+            Tone::Quiet,
+            "This Holdfast follows",
+            "It probes and judges; the one that leads tells people and acts.".to_owned(),
+        );
     }
     if !config.successful {
         banners.push(Banner {
@@ -284,11 +334,26 @@ fn banners(
 }
 
 fn headline(tenants: &[Tenant], rollbacks: &[Rollback]) -> (String, String) {
-    let firing: u64 = tenants.iter().filter_map(|tenant| tenant.alerts.get("firing")).sum();
-    let hurt = tenants.iter().filter(|tenant| tenant.standing >= Standing::Info).count();
-    let doubt: u64 = tenants.iter().filter_map(|tenant| tenant.objectives.get("inconclusive")).sum();
-    let promises: u64 = tenants.iter().flat_map(|tenant| tenant.objectives.values()).sum();
-    let open = rollbacks.iter().filter(|rollback| !rollback.stage.terminal()).count();
+    let firing: u64 = tenants
+        .iter()
+        .filter_map(|tenant| tenant.alerts.get("firing"))
+        .sum();
+    let hurt = tenants
+        .iter()
+        .filter(|tenant| tenant.standing >= Standing::Info)
+        .count();
+    let doubt: u64 = tenants
+        .iter()
+        .filter_map(|tenant| tenant.objectives.get("inconclusive"))
+        .sum();
+    let promises: u64 = tenants
+        .iter()
+        .flat_map(|tenant| tenant.objectives.values())
+        .sum();
+    let open = rollbacks
+        .iter()
+        .filter(|rollback| !rollback.stage.terminal())
+        .count();
     let headline = match (firing, promises) {
         (0, 0) => "Nothing is promised yet.".to_owned(),
         (0, _) if doubt == promises => "Nothing can be judged yet.".to_owned(),
@@ -302,13 +367,19 @@ fn headline(tenants: &[Tenant], rollbacks: &[Rollback]) -> (String, String) {
         count(tenants.len() as u64, "tenant", "tenants"),
     )];
     if hurt > 0 {
-        words.push(format!("{} affected", count(hurt as u64, "tenant is", "tenants are")));
+        words.push(format!(
+            "{} affected",
+            count(hurt as u64, "tenant is", "tenants are")
+        ));
     }
     if doubt > 0 {
         words.push(format!("{doubt} cannot be judged now"));
     }
     if open > 0 {
-        words.push(format!("{} under way", count(open as u64, "rollback is", "rollbacks are")));
+        words.push(format!(
+            "{} under way",
+            count(open as u64, "rollback is", "rollbacks are")
+        ));
     }
     (headline, format!("{}.", words.join("; ")))
 }
@@ -319,7 +390,13 @@ fn count(number: u64, one: &str, many: &str) -> String {
 }
 
 fn alert_row(alert: &Alert, now: Timestamp) -> AlertRow {
-    let fallback = || alert.annotations.get("description").cloned().unwrap_or_default();
+    let fallback = || {
+        alert
+            .annotations
+            .get("description")
+            .cloned()
+            .unwrap_or_default()
+    };
     AlertRow {
         id: alert.id.to_string(),
         chip: Chip {
@@ -334,7 +411,11 @@ fn alert_row(alert: &Alert, now: Timestamp) -> AlertRow {
         objective: alert.key.objective.to_string(),
         probe: alert.key.probe.to_string(),
         state: alert.state.as_str(),
-        summary: alert.annotations.get("summary").cloned().unwrap_or_else(fallback),
+        summary: alert
+            .annotations
+            .get("summary")
+            .cloned()
+            .unwrap_or_else(fallback),
         acknowledged: alert.acknowledged.as_ref().map(|(by, _)| by.clone()),
         since: Moment {
             at: alert.began,
@@ -345,8 +426,20 @@ fn alert_row(alert: &Alert, now: Timestamp) -> AlertRow {
 
 fn decision_row(decision: &Decision, now: Timestamp) -> DecisionRow {
     let (chip, hold) = match &decision.verdict {
-        Verdict::RollBack { .. } => (Chip { tone: Tone::Busy, word: "rolled back" }, None),
-        Verdict::Hold(hold) => (Chip { tone: Tone::Warn, word: "held" }, Some(hold.as_str())),
+        Verdict::RollBack { .. } => (
+            Chip {
+                tone: Tone::Busy,
+                word: "rolled back",
+            },
+            None,
+        ),
+        Verdict::Hold(hold) => (
+            Chip {
+                tone: Tone::Warn,
+                word: "held",
+            },
+            Some(hold.as_str()),
+        ),
     };
     DecisionRow {
         id: decision.id.to_string(),
@@ -385,7 +478,10 @@ fn tile(
     } else {
         let plan = tenant.plan.as_ref().map(|plan| format!("plan {plan}"));
         let namespaces = format!("namespace {}", tenant.namespaces.join(", "));
-        plan.into_iter().chain([namespaces]).collect::<Vec<_>>().join(", ")
+        plan.into_iter()
+            .chain([namespaces])
+            .collect::<Vec<_>>()
+            .join(", ")
     };
     TenantTile {
         name: tenant.tenant.clone(),
@@ -420,10 +516,17 @@ fn promise_line(standing: &ObjectiveStanding, shape: &Objective) -> PromiseLine 
     let mut about: Vec<String> = Vec::new();
     if standing.state != AlertState::Inactive {
         let severity = standing.severity.map_or("", |severity| severity.as_str());
-        about.push(format!("{} {severity}", standing.state.as_str()).trim().to_owned());
+        about.push(
+            format!("{} {severity}", standing.state.as_str())
+                .trim()
+                .to_owned(),
+        );
     }
     if let Some(measure) = &shape.measure {
-        let over = shape.over.as_ref().map_or_else(String::new, |over| format!(" over {over}"));
+        let over = shape
+            .over
+            .as_ref()
+            .map_or_else(String::new, |over| format!(" over {over}"));
         about.push(format!("{measure}{over}"));
     }
     let conditions = shape.conditions.iter();
@@ -468,7 +571,9 @@ fn workload_row(standing: &WorkloadStanding) -> WorkloadRow {
     let now = match &standing.seen {
         None => "not seen".to_owned(),
         Some(seen) => {
-            let revision = seen.revision.map_or_else(|| "?".to_owned(), |number| number.to_string());
+            let revision = seen
+                .revision
+                .map_or_else(|| "?".to_owned(), |number| number.to_string());
             let paused = if seen.paused { ", paused" } else { "" };
             format!(
                 "revision {revision}, {} of {} ready{paused}",
@@ -527,7 +632,9 @@ fn rollout_row(rollout: Rollout, began: Timestamp, now: Timestamp) -> RolloutRow
         about.push(format!("by {by}"));
     }
     about.extend(rollout.images.iter().cloned());
-    let trust = Trust::ALL.into_iter().find(|trust| trust.as_str() == rollout.trust);
+    let trust = Trust::ALL
+        .into_iter()
+        .find(|trust| trust.as_str() == rollout.trust);
     RolloutRow {
         workload: rollout.workload.unwrap_or(rollout.target),
         revision: rollout.revision,
@@ -538,7 +645,10 @@ fn rollout_row(rollout: Rollout, began: Timestamp, now: Timestamp) -> RolloutRow
 }
 
 fn rollback_row(row: &Rollback, now: Timestamp) -> RollbackRow {
-    let about = row.steps.last().map_or_else(|| row.trigger.to_string(), |step| step.what.clone());
+    let about = row
+        .steps
+        .last()
+        .map_or_else(|| row.trigger.to_string(), |step| step.what.clone());
     RollbackRow {
         decision: row.decision.to_string(),
         workload: row.workload.to_string(),

@@ -129,7 +129,11 @@ struct Chip {
 
 impl fmt::Display for Chip {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, r#"<span class="chip {}">{}</span>"#, self.tone, self.word)
+        write!(
+            f,
+            r#"<span class="chip {}">{}</span>"#,
+            self.tone, self.word
+        )
     }
 }
 
@@ -189,7 +193,12 @@ impl MessageRow {
             DeliveryState::Cancelled => Tone::Quiet,
             DeliveryState::GivenUp => Tone::Bad,
         };
-        let text = |key: &str| message.annotations.get(key).or_else(|| message.labels.get(key));
+        let text = |key: &str| {
+            message
+                .annotations
+                .get(key)
+                .or_else(|| message.labels.get(key))
+        };
         Self {
             at: Moment {
                 at: delivery.created,
@@ -205,9 +214,10 @@ impl MessageRow {
                 tone,
                 word: delivery.state.as_str(),
             },
-            answer: attempts
-                .last()
-                .map_or_else(|| "not sent yet".to_owned(), |attempt| attempt.answer.to_string()),
+            answer: attempts.last().map_or_else(
+                || "not sent yet".to_owned(),
+                |attempt| attempt.answer.to_string(),
+            ),
             tries: delivery.attempts,
         }
     }

@@ -79,7 +79,9 @@ pub fn fold(facts: &[Fact], standings: &[WorkloadStanding]) -> Vec<(Timestamp, R
                     rollout.failed.get_or_insert(fact.at);
                 }
             }
-            What::FirstSeen { template, images, .. } => {
+            What::FirstSeen {
+                template, images, ..
+            } => {
                 let images = texts(images);
                 let trust = Trust::Seen;
                 known.insert((&fact.target, *template), Known { images, trust });
@@ -109,7 +111,9 @@ pub fn fold(facts: &[Fact], standings: &[WorkloadStanding]) -> Vec<(Timestamp, R
         .enumerate()
         .map(|(place, rollout)| {
             let is_newest = newest.get(&rollout.target) == Some(&place);
-            let workload = standings.iter().find(|standing| standing.target == rollout.target);
+            let workload = standings
+                .iter()
+                .find(|standing| standing.target == rollout.target);
             (rollout.began, shape(rollout, workload, is_newest, &known))
         })
         .collect();
@@ -126,7 +130,10 @@ fn trust<'a>(
 ) {
     known
         .entry((&fact.target, template))
-        .or_insert(Known { images: Vec::new(), trust })
+        .or_insert(Known {
+            images: Vec::new(),
+            trust,
+        })
         .trust = trust;
 }
 
@@ -157,7 +164,10 @@ fn shape(
         done: some_instant(rollout.done),
         failed: some_instant(rollout.failed),
         outcome: outcome.to_owned(),
-        trust: of(rollout.id.template).map_or(Trust::Seen, |known| known.trust).as_str().to_owned(),
+        trust: of(rollout.id.template)
+            .map_or(Trust::Seen, |known| known.trust)
+            .as_str()
+            .to_owned(),
         current: is_newest,
         rollback: rollout.by.map(|rollback| rollback.to_string()),
         first_sight: rollout.first_sight,

@@ -101,9 +101,12 @@ impl From<&domain::Sample> for Sample {
     fn from(sample: &domain::Sample) -> Self {
         let Tally { good, bad } = tally(sample);
         let (latency, value, why) = match &sample.reading {
-            Reading::Look { latency, value, why, .. } => {
-                (*latency, *value, why.as_ref().map(ToString::to_string))
-            }
+            Reading::Look {
+                latency,
+                value,
+                why,
+                ..
+            } => (*latency, *value, why.as_ref().map(ToString::to_string)),
             Reading::Counts(_) => (None, None, None),
             Reading::Void(cause) => (None, None, Some(blind(cause))),
         };
@@ -125,9 +128,17 @@ pub fn steps(samples: &[domain::Sample], from: Timestamp, step: Duration) -> Vec
     let width = i64::try_from(step.as_micros()).unwrap_or(i64::MAX).max(1);
     let mut sums: Vec<(Timestamp, Sum)> = Vec::new();
     for sample in samples {
-        let after = sample.span.to.as_micros().saturating_sub(from.as_micros()).max(1);
+        let after = sample
+            .span
+            .to
+            .as_micros()
+            .saturating_sub(from.as_micros())
+            .max(1);
         let number = (after - 1) / width + 1;
-        let end = Timestamp::from_micros(from.as_micros().saturating_add(number.saturating_mul(width)));
+        let end = Timestamp::from_micros(
+            from.as_micros()
+                .saturating_add(number.saturating_mul(width)),
+        );
         match sums.last_mut() {
             Some((last, sum)) if *last == end => sum.add(sample),
             Some(_) | None => {
@@ -277,7 +288,11 @@ mod tests {
         let ends: Vec<&str> = steps.iter().map(|step| step.at.as_str()).collect();
         assert_eq!(
             ends,
-            ["1970-01-01T00:01:50Z", "1970-01-01T00:02:00Z", "1970-01-01T00:02:20Z"]
+            [
+                "1970-01-01T00:01:50Z",
+                "1970-01-01T00:02:00Z",
+                "1970-01-01T00:02:20Z"
+            ]
         );
         assert_eq!((steps[0].good, steps[0].bad), (1, 1));
         assert_eq!(steps[0].latency_mean_seconds, Some(0.02));

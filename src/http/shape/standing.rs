@@ -64,7 +64,11 @@ impl Standing {
 
     /// The worst of these.
     pub fn worst<'a>(standings: impl IntoIterator<Item = &'a ObjectiveStanding>) -> Self {
-        standings.into_iter().map(Self::of).max().unwrap_or(Self::Unwatched)
+        standings
+            .into_iter()
+            .map(Self::of)
+            .max()
+            .unwrap_or(Self::Unwatched)
     }
 }
 
@@ -116,7 +120,14 @@ pub fn tenants(
     names.dedup();
     names
         .into_iter()
-        .map(|name| tenant(name, spec.tenants.get(name).map(|tenant| &**tenant), objectives, probes))
+        .map(|name| {
+            tenant(
+                name,
+                spec.tenants.get(name).map(|tenant| &**tenant),
+                objectives,
+                probes,
+            )
+        })
         .collect()
 }
 
@@ -126,7 +137,11 @@ fn tenant(
     objectives: &[ObjectiveStanding],
     probes: &[ProbeStanding],
 ) -> Tenant {
-    let own = || objectives.iter().filter(|standing| standing.key.tenant == *name);
+    let own = || {
+        objectives
+            .iter()
+            .filter(|standing| standing.key.tenant == *name)
+    };
     let mut verdicts = count(&["met", "breached", "inconclusive"]);
     let mut alerts = count(&["pending", "firing"]);
     for standing in own() {
@@ -137,11 +152,16 @@ fn tenant(
         };
         *verdicts.entry(verdict.to_owned()).or_default() += 1;
         if matches!(standing.state, AlertState::Pending | AlertState::Firing) {
-            *alerts.entry(standing.state.as_str().to_owned()).or_default() += 1;
+            *alerts
+                .entry(standing.state.as_str().to_owned())
+                .or_default() += 1;
         }
     }
     let mut outcomes = count(&["good", "bad", "void", "none"]);
-    for standing in probes.iter().filter(|standing| standing.probe.tenant == *name) {
+    for standing in probes
+        .iter()
+        .filter(|standing| standing.probe.tenant == *name)
+    {
         let outcome = standing.outcome.map_or("none", Outcome::as_str);
         *outcomes.entry(outcome.to_owned()).or_default() += 1;
     }

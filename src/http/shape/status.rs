@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::standing::Tenant;
 use super::instant;
+use super::standing::Tenant;
 use crate::http::desk::{ConfigStanding, Health};
 
 /// The summary of everything.
@@ -94,7 +94,11 @@ pub struct Check {
 impl Status {
     /// The part that the process knows of itself.
     #[must_use]
-    pub fn new(health: &Health, config: &ConfigStanding, now: crate::domain::time::Timestamp) -> Self {
+    pub fn new(
+        health: &Health,
+        config: &ConfigStanding,
+        now: crate::domain::time::Timestamp,
+    ) -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started: instant(health.started),
@@ -104,7 +108,11 @@ impl Status {
             term: health.leads.map(|term| term.0),
             cluster: health.cluster,
             store: false,
-            tasks: health.tasks.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
+            tasks: health
+                .tasks
+                .iter()
+                .map(|(name, count)| ((*name).to_owned(), *count))
+                .collect(),
             died: health.died.map(ToOwned::to_owned),
             config: Config::from(config),
             tenants: Vec::new(),

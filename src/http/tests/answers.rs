@@ -51,8 +51,16 @@ async fn every_route_of_the_table_answers() {
             };
             asker.post(&path, body).await
         };
-        assert!(answer.status.is_success(), "{route:?}: {} {}", answer.status, answer.text);
-        assert_eq!(answer.headers["x-content-type-options"], "nosniff", "{route:?}");
+        assert!(
+            answer.status.is_success(),
+            "{route:?}: {} {}",
+            answer.status,
+            answer.text
+        );
+        assert_eq!(
+            answer.headers["x-content-type-options"], "nosniff",
+            "{route:?}"
+        );
         if path.starts_with("/api/") && !answer.text.is_empty() {
             assert_eq!(answer.kind, "application/json", "{route:?}");
             answer.json();
@@ -119,7 +127,10 @@ async fn a_store_that_is_away_is_said_to_be_away() {
     let asker = Asker::afternoon().await;
     asker.desk.store.set_away(true);
     let answer = asker.get("/api/v1/alerts").await;
-    assert_eq!((answer.status.as_u16(), answer.json()["code"].as_str()), (503, Some("store-unavailable")));
+    assert_eq!(
+        (answer.status.as_u16(), answer.json()["code"].as_str()),
+        (503, Some("store-unavailable"))
+    );
     let ready = asker.get("/readyz").await;
     assert_eq!(ready.status, 503);
     assert!(ready.text.contains("store"), "{}", ready.text);
@@ -127,7 +138,10 @@ async fn a_store_that_is_away_is_said_to_be_away() {
     let page = asker.get("/").await;
     assert_eq!(page.status, 200);
     assert!(page.text.contains("The store does not answer"));
-    assert!(page.text.contains("not known which are open"), "no false calm");
+    assert!(
+        page.text.contains("not known which are open"),
+        "no false calm"
+    );
 }
 
 #[tokio::test]
@@ -142,8 +156,18 @@ async fn a_dead_task_is_neither_live_nor_ready() {
     }
     let verbose = asker.get("/readyz?verbose").await;
     assert_eq!(verbose.status, 503);
-    assert!(verbose.text.contains("[-] tasks: task judge ended by itself"), "{}", verbose.text);
-    assert!(verbose.text.contains("[+] store: answers"), "{}", verbose.text);
+    assert!(
+        verbose
+            .text
+            .contains("[-] tasks: task judge ended by itself"),
+        "{}",
+        verbose.text
+    );
+    assert!(
+        verbose.text.contains("[+] store: answers"),
+        "{}",
+        verbose.text
+    );
 }
 
 #[tokio::test]
@@ -156,13 +180,22 @@ async fn stories_are_whole_and_read_back_into_domain() {
     assert_eq!(decision, fake::rolled_back());
     assert_eq!(story.deliveries.len(), 2);
     assert_eq!(story.deliveries[1].tries.len(), 2);
-    assert!(story.advice.contains("Service is restored"), "{}", story.advice);
+    assert!(
+        story.advice.contains("Service is restored"),
+        "{}",
+        story.advice
+    );
     let rollout = story.rollout.unwrap();
-    assert_eq!((rollout.revision, rollout.trust.as_str()), (8, "quarantined"));
+    assert_eq!(
+        (rollout.revision, rollout.trust.as_str()),
+        (8, "quarantined")
+    );
     assert_eq!(rollout.from_images, ["registry.example/acme/api:1.7.0"]);
 
     // The annotation on the workload names the rollback: it leads to the same story.
-    let by_rollback = asker.get(&format!("/api/v1/decisions/{}", fake::rollback_id())).await;
+    let by_rollback = asker
+        .get(&format!("/api/v1/decisions/{}", fake::rollback_id()))
+        .await;
     assert_eq!(by_rollback.text, answer.text);
 
     let alert = episode(&broken(), at(640));
@@ -177,7 +210,10 @@ async fn lists_are_paged_to_the_end_and_filtered() {
     let asker = Asker::afternoon().await;
     for (path, total) in [
         ("/api/v1/alerts?", 2),
-        ("/api/v1/alerts?state=firing&tenant=globex&severity=critical&", 1),
+        (
+            "/api/v1/alerts?state=firing&tenant=globex&severity=critical&",
+            1,
+        ),
         ("/api/v1/alerts?since=2026-01-05T14:11:00Z&", 1),
         ("/api/v1/objectives?", 4),
         ("/api/v1/objectives?tenant=acme&", 2),
@@ -215,18 +251,27 @@ async fn lists_are_paged_to_the_end_and_filtered() {
 #[tokio::test]
 async fn samples_are_given_one_by_one_or_summed_up_by_steps() {
     let asker = Asker::afternoon().await;
-    let path = "/api/v1/samples?tenant=globex&probe=api&from=2026-01-05T13:59:59Z&to=2026-01-05T14:14:59Z";
+    let path =
+        "/api/v1/samples?tenant=globex&probe=api&from=2026-01-05T13:59:59Z&to=2026-01-05T14:14:59Z";
     let raw = asker.get(path).await.json();
     assert_eq!(raw["samples"].as_array().unwrap().len(), 60);
     assert_eq!(raw["truncated"], false);
     let steps = asker.get(&format!("{path}&step=5m")).await.json();
     let steps = steps["steps"].as_array().unwrap();
     assert_eq!(steps.len(), 3);
-    let sum = |key: &str| steps.iter().map(|step| step[key].as_u64().unwrap()).sum::<u64>();
+    let sum = |key: &str| {
+        steps
+            .iter()
+            .map(|step| step[key].as_u64().unwrap())
+            .sum::<u64>()
+    };
     assert_eq!((sum("good"), sum("bad"), sum("samples")), (48, 12, 60));
     let short = asker.get(&format!("{path}&limit=10")).await.json();
     assert_eq!(short["truncated"], true);
-    assert_eq!(short["samples"][9], raw["samples"][59], "the newest are kept");
+    assert_eq!(
+        short["samples"][9], raw["samples"][59],
+        "the newest are kept"
+    );
 }
 
 #[tokio::test]

@@ -12,8 +12,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{Request, Response, StatusCode};
-use hyper_util::service::TowerToHyperService;
 use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
 use serde_json::Value;
 
 use super::fake::{self, FakeDesk};

@@ -35,18 +35,29 @@ fn families(text: &str) -> BTreeSet<String> {
 async fn both_formats_parse_and_say_the_same() {
     let asker = Asker::afternoon().await;
     let classic = asker.get("/metrics").await;
-    assert!(classic.kind.starts_with("text/plain; version=0.0.4"), "{}", classic.kind);
+    assert!(
+        classic.kind.starts_with("text/plain; version=0.0.4"),
+        "{}",
+        classic.kind
+    );
     assert!(!classic.text.contains("# EOF"));
     let request = Request::get("/metrics")
         .header("accept", "application/openmetrics-text;version=1.0.0")
         .body(Body::empty())
         .unwrap();
     let open = asker.send(request, "192.0.2.7:1").await;
-    assert!(open.kind.starts_with("application/openmetrics-text"), "{}", open.kind);
+    assert!(
+        open.kind.starts_with("application/openmetrics-text"),
+        "{}",
+        open.kind
+    );
     assert!(open.text.ends_with("# EOF\n"));
     let plain = |name: &String| name.trim_end_matches("_total").to_owned();
     assert_eq!(
-        families(&classic.text).iter().map(plain).collect::<BTreeSet<_>>(),
+        families(&classic.text)
+            .iter()
+            .map(plain)
+            .collect::<BTreeSet<_>>(),
         families(&open.text)
     );
     for line in [
@@ -63,7 +74,9 @@ async fn both_formats_parse_and_say_the_same() {
         assert!(classic.text.contains(line), "{line}\n{}", classic.text);
     }
     assert!(
-        !classic.text.contains(r#"holdfast_objective_value{tenant="globex",objective="error-rate""#),
+        !classic
+            .text
+            .contains(r#"holdfast_objective_value{tenant="globex",objective="error-rate""#),
         "what cannot be judged has no value"
     );
 }
@@ -84,7 +97,10 @@ async fn everything_that_is_scraped_has_a_name_in_the_list() {
 /// Words in a text that look like names of our metrics.
 fn named(text: &str) -> BTreeSet<String> {
     let pattern = regex::Regex::new(r"\b(?:holdfast|probe|process)_[a-z_]*[a-z]\b").unwrap();
-    pattern.find_iter(text).map(|found| found.as_str().to_owned()).collect()
+    pattern
+        .find_iter(text)
+        .map(|found| found.as_str().to_owned())
+        .collect()
 }
 
 fn known() -> BTreeSet<String> {

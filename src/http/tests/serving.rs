@@ -27,7 +27,9 @@ async fn it_answers_on_a_socket_until_it_is_stopped() {
         let live = say(port, get).await;
         assert!(live.starts_with("HTTP/1.1 200"), "{live}");
         let post = |host: &str| {
-            format!("POST /-/reload HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            format!(
+                "POST /-/reload HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            )
         };
         let own = say(port, post(&format!("127.0.0.1:{port}"))).await;
         assert!(own.starts_with("HTTP/1.1 200"), "{own}");
@@ -39,7 +41,9 @@ async fn it_answers_on_a_socket_until_it_is_stopped() {
         idle
     };
     let both = async { tokio::join!(server.serve(listener, stop.clone()), asking) };
-    let (end, _idle) = tokio::time::timeout(Duration::from_secs(20), both).await.unwrap();
+    let (end, _idle) = tokio::time::timeout(Duration::from_secs(20), both)
+        .await
+        .unwrap();
     end.unwrap();
     assert!(TcpStream::connect(("127.0.0.1", port)).await.is_err());
 }

@@ -32,7 +32,9 @@ async fn nobody_else_writes_anything() {
             if let Some(origin) = origin {
                 request = request.header("origin", origin);
             }
-            let answer = asker.send(request.body(Body::from("{}")).unwrap(), peer).await;
+            let answer = asker
+                .send(request.body(Body::from("{}")).unwrap(), peer)
+                .await;
             assert_eq!(answer.status, 403, "{path} {peer} {host} {origin:?}");
             assert_eq!(answer.json()["code"], "writing-refused");
         }
@@ -44,9 +46,13 @@ async fn nobody_else_writes_anything() {
 async fn a_person_acknowledges_and_resolves() {
     let asker = Asker::afternoon().await;
     let open = episode(&broken(), at(640));
-    let answer = asker.post(&format!("/api/v1/alerts/{open}/ack"), r#"{"by":"ada"}"#).await;
+    let answer = asker
+        .post(&format!("/api/v1/alerts/{open}/ack"), r#"{"by":"ada"}"#)
+        .await;
     assert_eq!(answer.status, 200, "{}", answer.text);
-    let answer = asker.post(&format!("/api/v1/alerts/{open}/resolve"), "").await;
+    let answer = asker
+        .post(&format!("/api/v1/alerts/{open}/resolve"), "")
+        .await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     {
         let commands = asker.desk.commands.lock().unwrap();
@@ -57,9 +63,18 @@ async fn a_person_acknowledges_and_resolves() {
     }
     let over = episode(&blamed(), at(306));
     let answer = asker.post(&format!("/api/v1/alerts/{over}/ack"), "").await;
-    assert_eq!((answer.status.as_u16(), answer.json()["code"].as_str()), (409, Some("refused")));
+    assert_eq!(
+        (answer.status.as_u16(), answer.json()["code"].as_str()),
+        (409, Some("refused"))
+    );
     let none = "00000000000000000000000000000000";
-    assert_eq!(asker.post(&format!("/api/v1/alerts/{none}/ack"), "").await.status, 404);
+    assert_eq!(
+        asker
+            .post(&format!("/api/v1/alerts/{none}/ack"), "")
+            .await
+            .status,
+        404
+    );
 }
 
 #[tokio::test]
@@ -74,7 +89,10 @@ async fn a_rollback_is_planned_accepted_or_held() {
     let plan = plan.json();
     assert_eq!(plan["dry_run"], true);
     assert_eq!(plan["rollback"], serde_json::Value::Null);
-    assert!(plan["would_send"].as_str().unwrap().contains("revision 7"), "{plan}");
+    assert!(
+        plan["would_send"].as_str().unwrap().contains("revision 7"),
+        "{plan}"
+    );
 
     let accepted = ask(json!({"workload": "acme/api"})).await;
     assert_eq!(accepted.status, 202);
@@ -87,11 +105,24 @@ async fn a_rollback_is_planned_accepted_or_held() {
     assert_eq!(held.json()["code"], "held");
     assert_eq!(held.json()["decision"]["hold"], "mode-observe");
 
-    assert_eq!(ask(json!({"workload": "acme/api", "to": 99})).await.status, 404);
+    assert_eq!(
+        ask(json!({"workload": "acme/api", "to": 99})).await.status,
+        404
+    );
     assert_eq!(ask(json!({"workload": "acme/nothing"})).await.status, 404);
     assert_eq!(ask(json!({"workload": "acme"})).await.status, 400);
-    assert_eq!(ask(json!({"workload": "acme/api", "force": true})).await.status, 400);
-    assert_eq!(ask(json!({"workload": "acme/api", "by": "a\nb"})).await.status, 400);
+    assert_eq!(
+        ask(json!({"workload": "acme/api", "force": true}))
+            .await
+            .status,
+        400
+    );
+    assert_eq!(
+        ask(json!({"workload": "acme/api", "by": "a\nb"}))
+            .await
+            .status,
+        400
+    );
 }
 
 #[tokio::test]
@@ -115,19 +146,39 @@ async fn bodies_have_a_kind_and_a_size() {
 #[tokio::test]
 async fn heartbeats_and_runs_reach_their_probes() {
     let asker = Asker::afternoon().await;
-    assert_eq!(asker.post("/api/v1/heartbeats/acme/nightly", "").await.status, 204);
-    assert_eq!(asker.post("/api/v1/heartbeats/acme/api", "").await.status, 404);
+    assert_eq!(
+        asker
+            .post("/api/v1/heartbeats/acme/nightly", "")
+            .await
+            .status,
+        204
+    );
+    assert_eq!(
+        asker.post("/api/v1/heartbeats/acme/api", "").await.status,
+        404
+    );
     let run = asker.post("/api/v1/probes/acme/api/run", "").await.json();
     assert_eq!(run["sample"]["outcome"], "good");
     assert_eq!(run["stages"][1]["stage"], "connect");
-    assert_eq!(asker.post("/api/v1/probes/acme/nothing/run", "").await.status, 404);
+    assert_eq!(
+        asker
+            .post("/api/v1/probes/acme/nothing/run", "")
+            .await
+            .status,
+        404
+    );
 }
 
 #[tokio::test]
 async fn a_reload_that_fails_gives_the_faults() {
     let mut desk = fake::empty();
-    desk.reload = Err(vec!["error[unknown-key]: unknown field `treshold`".to_owned()]);
+    desk.reload = Err(vec![
+        "error[unknown-key]: unknown field `treshold`".to_owned(),
+    ]);
     let answer = Asker::of(desk).post("/-/reload", "").await;
     assert_eq!(answer.status, 422);
-    assert_eq!(answer.json()["faults"][0], "error[unknown-key]: unknown field `treshold`");
+    assert_eq!(
+        answer.json()["faults"][0],
+        "error[unknown-key]: unknown field `treshold`"
+    );
 }
