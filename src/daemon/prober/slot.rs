@@ -52,6 +52,8 @@ impl Slot {
         let kept = if self.probe.target == probe.target {
             self.kept.clone()
         } else {
+            // A look at the old target that still goes on is no look at the new one.
+            self.retired.store(true, Ordering::SeqCst);
             Kept::anew(&probe.target, now)
         };
         Self {
@@ -81,7 +83,9 @@ impl Slot {
     }
 
     pub(super) fn record(&self, metrics: &Metrics, outcome: Outcome, seconds: f64) {
-        self.gauges.record(metrics, outcome, seconds);
+        if !self.is_retired() {
+            self.gauges.record(metrics, outcome, seconds);
+        }
     }
 
     /// The probe is gone: a look that still goes on leaves no trace.
