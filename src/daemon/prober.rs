@@ -178,13 +178,17 @@ fn begin(
         return;
     };
     let (shared, ended) = (shared.clone(), ended.clone());
+    let stop = tasks.stop().clone();
     tasks.spawn_brief("look", async move {
         let lag = shared.clock.now().since(due);
         shared.metrics.probe_start_lag.observe(lag.as_secs_f64());
-        let (_, sample) = shared.observe(&slot).await;
-        shared.hand_on(&slot, sample).await;
-        if ended.send(id).await.is_err() {
-            tracing::debug!("the prober ended before one of its looks");
+        let whole = async {
+            let (_, sample) = shared.observe(&slot).await;
+            shared.hand_on(&slot, sample).await;
+        };
+        // Nobody waits for a slow target when the daemon is to end.
+        if stop.run_until_cancelled(whole).await.is_none() || ended.send(id).await.is_err() {
+            tracing::debug!("a look was left because the prober ends");
         }
     });
 }

@@ -106,7 +106,7 @@ impl HttpLook {
         let mut headers = HeaderMap::with_capacity(target.headers.len() + 4);
         headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
-        // The target closes first and keeps the port's TIME_WAIT: Holdfast opens thousands.
+        // One request a connection: the target need not wait for a second one.
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         let mut secrets = Vec::new();
         for (name, value) in &target.headers {

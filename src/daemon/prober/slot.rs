@@ -1,7 +1,7 @@
 //! One probe as it is configured now, with what it keeps between looks and over reloads.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Mutex;
 
@@ -19,7 +19,10 @@ use crate::telemetry::metrics::Metrics;
 /// A probe that is looked at.
 pub(super) struct Slot {
     probe: Arc<Probe>,
-    look: Arc<dyn Look>,
+    /// Built when it is first due, so that the work of thousands is spread like their looks and neither a
+    /// start nor a reload waits for it.
+    look: OnceLock<Arc<dyn Look>>,
+    means: Means,
     kept: Kept,
     gauges: Arc<Gauges>,
     /// Held while it looks: a look on demand and a scheduled one must not take the same counters' increase.
@@ -39,7 +42,8 @@ impl Slot {
         let kept = Kept::anew(&probe.target, now);
         Self {
             probe: probe.clone(),
-            look: probe::build(probe, means, &kept),
+            look: OnceLock::new(),
+            means: means.clone(),
             kept,
             gauges: Arc::new(Gauges::new(&probe.id, metrics)),
             turn: Arc::default(),
@@ -52,11 +56,14 @@ impl Slot {
         let kept = if self.probe.target == probe.target {
             self.kept.clone()
         } else {
+            // A look at the old target that still goes on is no look at the new one.
+            self.retired.store(true, Ordering::SeqCst);
             Kept::anew(&probe.target, now)
         };
         Self {
             probe: probe.clone(),
-            look: probe::build(probe, means, &kept),
+            look: OnceLock::new(),
+            means: means.clone(),
             kept,
             gauges: self.gauges.clone(),
             turn: self.turn.clone(),
@@ -77,11 +84,16 @@ impl Slot {
 
     pub(super) async fn look(&self, clock: &Clock) -> Observation {
         let _turn = self.turn.lock().await;
-        self.look.look(clock.now()).await
+        let look = self
+            .look
+            .get_or_init(|| probe::build(&self.probe, &self.means, &self.kept));
+        look.look(clock.now()).await
     }
 
     pub(super) fn record(&self, metrics: &Metrics, outcome: Outcome, seconds: f64) {
-        self.gauges.record(metrics, outcome, seconds);
+        if !self.is_retired() {
+            self.gauges.record(metrics, outcome, seconds);
+        }
     }
 
     /// The probe is gone: a look that still goes on leaves no trace.

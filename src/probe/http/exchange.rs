@@ -2,8 +2,7 @@
 
 use std::error::Error as _;
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::pin::pin;
 
 use ::http::{HeaderMap, Request, StatusCode};
 use bytes::Bytes;
@@ -53,7 +52,7 @@ where
         .await
         .map_err(|error| fault(&error))?;
     let mut carrier = Carrier {
-        connection: pin!(connection),
+        connection,
         ended: false,
     };
     let response = carrier
@@ -70,13 +69,13 @@ where
     })
 }
 
-async fn read<C>(
+async fn read<S>(
     mut body: Incoming,
     wanted: Wanted,
-    carrier: &mut Carrier<'_, C>,
+    carrier: &mut Carrier<S>,
 ) -> Result<Vec<u8>, Fault>
 where
-    C: Future<Output = hyper::Result<()>>,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let too_large = || Fault::TooLarge(BODY_BYTES_MAX as u64);
     let announced = body.size_hint().lower();
@@ -105,24 +104,28 @@ where
 }
 
 /// The connection, polled in the same task as what it carries.
-struct Carrier<'a, C> {
-    connection: Pin<&'a mut C>,
+struct Carrier<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    connection: http1::Connection<TokioIo<S>, Body>,
     ended: bool,
 }
 
-impl<C: Future<Output = hyper::Result<()>>> Carrier<'_, C> {
+impl<S> Carrier<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     /// Polls the connection first: it writes the request, and when it has read the answer, `carried`
-    /// is ready in the same turn. The connection's own error also ends what it carries.
+    /// is ready in the same turn. The connection's own error also ends what it carries. It is never shut
+    /// down by halves: the look drops it whole when it has seen enough.
     async fn beside<F: Future>(&mut self, carried: F) -> F::Output {
         let mut carried = pin!(carried);
         poll_fn(|cx| {
-            if !self.ended && self.connection.as_mut().poll(cx).is_ready() {
+            if !self.ended && self.connection.poll_without_shutdown(cx).is_ready() {
                 self.ended = true;
             }
-            match carried.as_mut().poll(cx) {
-                Poll::Ready(output) => Poll::Ready(output),
-                Poll::Pending => Poll::Pending,
-            }
+            carried.as_mut().poll(cx)
         })
         .await
     }

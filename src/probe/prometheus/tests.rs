@@ -138,7 +138,8 @@ async fn not_a_number_is_nothing_to_see() {
 
 #[tokio::test]
 async fn whatever_goes_wrong_is_the_source_s_fault() {
-    let cases: Vec<(fn() -> Act, &str)> = vec![
+    type Case = (fn() -> Act, &'static str);
+    let cases: Vec<Case> = vec![
         (
             || {
                 success(
