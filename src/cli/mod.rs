@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::telemetry::log::{self, Format, Level};
+use crate::telemetry::log::{self, Form};
 
 pub mod alerts;
 pub mod ask;
@@ -27,11 +27,11 @@ pub mod table;
 struct Cli {
     /// Form of the log on standard error.
     #[arg(long, global = true, value_enum, default_value = "text")]
-    log: Format,
+    log: Form,
     /// How much is logged: error, warn, info, debug, trace, or directives like `warn,holdfast=debug`
-    /// [default: info for the daemon, warn for the others].
+    /// [default: info for the daemon, error for the others].
     #[arg(long, global = true)]
-    log_level: Option<Level>,
+    log_level: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -77,20 +77,27 @@ enum ConfigCommand {
 pub fn main() -> ExitCode {
     // One provider for everything: without this, a dependency that brings another would make rustls
     // refuse to choose.
-    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+    if rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .is_err()
+    {
         eprintln!("holdfast: another TLS provider was installed first");
         return ExitCode::FAILURE;
     }
     let cli = Cli::parse();
-    let level = cli.log_level.clone().unwrap_or_else(|| cli.command.level());
-    let color = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    if let Err(error) = log::init(cli.log, &level, color) {
+    let level = cli
+        .log_level
+        .as_deref()
+        .unwrap_or_else(|| cli.command.level());
+    if let Err(error) = log::start(cli.log, level) {
         eprintln!("holdfast: {error:#}");
         return ExitCode::FAILURE;
     }
     let answer = match cli.command {
         Command::Check(args) => check::run(args),
-        Command::Config { command: ConfigCommand::Show(args) } => config_show::run(args),
+        Command::Config {
+            command: ConfigCommand::Show(args),
+        } => config_show::run(args),
         Command::Probe(args) => probe::run(args),
         Command::Run(args) => block_on(run::run(args)),
         Command::Status(args) => block_on(status::run(args)),
@@ -108,13 +115,16 @@ pub fn main() -> ExitCode {
     })
 }
 
+/// The client of the cluster logs each failed call by itself; the loops that called say it better.
+const QUIET: &str = "error,kube_client=off";
+
 impl Command {
     /// Commands that answer one question keep their log to what went wrong.
-    fn level(&self) -> Level {
+    fn level(&self) -> &'static str {
         match self {
-            Self::Run(_) => Level::default(),
+            Self::Run(_) => "info",
             #[cfg(feature = "demo")]
-            Self::Demo(_) => Level::quiet(),
+            Self::Demo(_) => QUIET,
             Self::Check(_)
             | Self::Config { .. }
             | Self::Probe(_)
@@ -123,13 +133,14 @@ impl Command {
             | Self::Rollouts(_)
             | Self::Decisions(_)
             | Self::Explain(_)
-            | Self::Rollback(_) => Level::quiet(),
+            | Self::Rollback(_) => QUIET,
         }
     }
 }
 
-fn block_on(
-    answer: impl Future<Output = anyhow::Result<ExitCode>>,
-) -> anyhow::Result<ExitCode> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(answer)
+fn block_on(answer: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(answer)
 }

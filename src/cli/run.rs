@@ -19,7 +19,12 @@ pub struct Args {
     #[arg(long, env = "HOLDFAST_CONFIG", default_value = "/etc/holdfast")]
     config: PathBuf,
     /// How long the lease lasts: a leader that died is followed by another after it.
-    #[arg(long, env = "HOLDFAST_LEASE_SECONDS", default_value_t = 15, hide = true)]
+    #[arg(
+        long,
+        env = "HOLDFAST_LEASE_SECONDS",
+        default_value_t = 15,
+        hide = true
+    )]
     lease_seconds: u64,
 }
 
@@ -29,7 +34,11 @@ pub struct Args {
 /// If it cannot start for another reason than its configuration.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let lease = LeaseTimes::lasting(Duration::from_secs(args.lease_seconds.max(1)));
-    let options = Options { config: args.config, lease, hook: None };
+    let options = Options {
+        config: args.config,
+        lease,
+        hook: None,
+    };
     let running = match lifecycle::start(options).await {
         Ok(running) => running,
         Err(StartError::Config(report)) => {

@@ -105,8 +105,16 @@ pub fn clients(config: &Config) -> Result<Clients, ConnectError> {
 
 fn address(config: &Config) -> String {
     let url = &config.cluster_url;
-    let usual = if url.scheme_str() == Some("http") { 80 } else { 443 };
-    format!("{}:{}", url.host().unwrap_or_default(), url.port_u16().unwrap_or(usual))
+    let usual = if url.scheme_str() == Some("http") {
+        80
+    } else {
+        443
+    };
+    format!(
+        "{}:{}",
+        url.host().unwrap_or_default(),
+        url.port_u16().unwrap_or(usual)
+    )
 }
 
 async fn find(wanted: &Wanted) -> Result<Option<Config>, ConnectError> {

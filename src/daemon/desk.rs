@@ -56,7 +56,10 @@ impl Desk for House {
     }
 
     fn config(&self) -> ConfigStanding {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.standing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn health(&self) -> Health {
@@ -82,15 +85,27 @@ impl Desk for House {
     }
 
     async fn objectives(&self) -> Vec<ObjectiveStanding> {
-        self.hints.judge().ask(Judge::objectives).await.unwrap_or_default()
+        self.hints
+            .judge()
+            .ask(Judge::objectives)
+            .await
+            .unwrap_or_default()
     }
 
     async fn probes(&self) -> Vec<ProbeStanding> {
-        self.hints.judge().ask(Judge::probes).await.unwrap_or_default()
+        self.hints
+            .judge()
+            .ask(Judge::probes)
+            .await
+            .unwrap_or_default()
     }
 
     async fn workloads(&self) -> Vec<WorkloadStanding> {
-        self.hints.judge().ask(Judge::workloads).await.unwrap_or_default()
+        self.hints
+            .judge()
+            .ask(Judge::workloads)
+            .await
+            .unwrap_or_default()
     }
 
     async fn facts(&self) -> Vec<Fact> {
@@ -100,7 +115,10 @@ impl Desk for House {
     async fn command(&self, command: Command) -> Reply {
         let answer = match &command.what {
             Order::Acknowledge(_) | Order::Resolve(_) => {
-                self.hints.judge().command(JudgeEvent::Command(command)).await
+                self.hints
+                    .judge()
+                    .command(JudgeEvent::Command(command))
+                    .await
             }
             Order::RollBack { .. } | Order::Prove { .. } => match self.hints.leader() {
                 Some(leader) => leader.steward.command(StewardEvent::Command(command)).await,
@@ -112,7 +130,10 @@ impl Desk for House {
 
     async fn run_probe(&self, probe: &ProbeId) -> Option<Run> {
         let (observation, sample) = self.looker.run_now(probe).await?;
-        Some(Run { observation, sample })
+        Some(Run {
+            observation,
+            sample,
+        })
     }
 
     async fn heartbeat(&self, probe: &ProbeId) -> bool {

@@ -38,7 +38,10 @@ impl Hints {
     /// At first nobody leads.
     #[must_use]
     pub const fn new(judge: Port<Judge>) -> Self {
-        Self { judge, leader: RwLock::new(None) }
+        Self {
+            judge,
+            leader: RwLock::new(None),
+        }
     }
 
     /// The judge's driver.
@@ -50,7 +53,10 @@ impl Hints {
     /// The leader's loops, if this process leads.
     #[must_use]
     pub fn leader(&self) -> Option<Leader> {
-        self.leader.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.leader
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// This process leads from now on, or no longer.
@@ -61,7 +67,10 @@ impl Hints {
     /// A workload was seen: the judge and, while this process leads, the steward hear of it.
     pub async fn sighting(&self, sighting: Sighting) {
         if let Some(leader) = self.leader() {
-            leader.steward.send(StewardEvent::Sighting(sighting.clone())).await;
+            leader
+                .steward
+                .send(StewardEvent::Sighting(sighting.clone()))
+                .await;
         }
         self.judge.send(JudgeEvent::Sighting(sighting)).await;
     }

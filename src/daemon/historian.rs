@@ -51,7 +51,11 @@ pub async fn run(
                 }
             }
         };
-        debug!(series = list.len(), "the past of {} series is read back", list.len());
+        debug!(
+            series = list.len(),
+            "the past of {} series is read back",
+            list.len()
+        );
         for history in histories {
             if !judge.send(JudgeEvent::History(history)).await {
                 return;

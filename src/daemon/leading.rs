@@ -24,8 +24,8 @@ use crate::clock::Clock;
 use crate::cluster::Platform;
 use crate::domain::change::{Change, Fence, Reply, Role};
 use crate::domain::event::{Access, Machine, StewardEvent, TellerEvent};
-use crate::domain::judge::Judge;
 use crate::domain::id::RollbackId;
+use crate::domain::judge::Judge;
 use crate::domain::outbox::RetrySchedule;
 use crate::domain::rollback::{Happening, Rollback, Term};
 use crate::domain::rollout::Sighting;
@@ -36,7 +36,10 @@ use crate::store::{Store, StoreError, Window};
 use crate::telemetry::metrics::Metrics;
 
 /// Rollbacks and decisions that are read back: more than any day's budgets allow.
-const RECENT: Window = Window { before: None, limit: 500 };
+const RECENT: Window = Window {
+    before: None,
+    limit: 500,
+};
 /// Pause before a store that did not answer is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -105,7 +108,10 @@ impl Leading {
                 }
             }
         };
-        info!(term = term.0, "leading in term {}: telling and acting from here on", term.0);
+        info!(
+            term = term.0,
+            "leading in term {}: telling and acting from here on", term.0
+        );
         self.metrics.leader.set(1);
         self.hints.set_leader(Some(begun.clone()));
         while self.leads(term) && !stop.is_cancelled() {
@@ -138,7 +144,10 @@ impl Leading {
         ends.cancel();
         while loops.join_next().await.is_some() {}
         if !stop.is_cancelled() {
-            warn!(term = term.0, "no longer leading: neither telling nor acting");
+            warn!(
+                term = term.0,
+                "no longer leading: neither telling nor acting"
+            );
         }
     }
 
@@ -173,13 +182,34 @@ impl Leading {
         for sighting in self.sightings().await {
             leader.steward.send(StewardEvent::Sighting(sighting)).await;
         }
-        let fence = Fence { role: Role::Teller, term: told };
+        let fence = Fence {
+            role: Role::Teller,
+            term: told,
+        };
         let driver = self.driver(teller, fence, |post| TellerEvent::Post(Box::new(post)));
-        drive(loops, "teller", driver, leader.teller.clone(), teller_inputs, ends);
-        let fence_steward = Fence { role: Role::Steward, term: acted };
-        let driver =
-            self.driver(steward, fence_steward, |post| StewardEvent::Post(Box::new(post)));
-        drive(loops, "steward", driver, leader.steward.clone(), steward_inputs, ends);
+        drive(
+            loops,
+            "teller",
+            driver,
+            leader.teller.clone(),
+            teller_inputs,
+            ends,
+        );
+        let fence_steward = Fence {
+            role: Role::Steward,
+            term: acted,
+        };
+        let driver = self.driver(steward, fence_steward, |post| {
+            StewardEvent::Post(Box::new(post))
+        });
+        drive(
+            loops,
+            "steward",
+            driver,
+            leader.steward.clone(),
+            steward_inputs,
+            ends,
+        );
         self.spawn_edges(&leader, fence, ends, loops);
         Ok(leader)
     }
@@ -208,7 +238,9 @@ impl Leading {
             }
             "dispatcher"
         });
-        let Some(platform) = self.platform.clone() else { return };
+        let Some(platform) = self.platform.clone() else {
+            return;
+        };
         let remediator = Remediator {
             store: self.store.clone(),
             platform,
@@ -262,7 +294,12 @@ impl Leading {
 
     /// What the judge has last seen of the workloads.
     async fn sightings(&self) -> Vec<Sighting> {
-        let standing = self.hints.judge().ask(Judge::workloads).await.unwrap_or_default();
+        let standing = self
+            .hints
+            .judge()
+            .ask(Judge::workloads)
+            .await
+            .unwrap_or_default();
         standing
             .into_iter()
             .filter_map(|standing| Some(Sighting::Seen(Box::new(standing.seen?))))
@@ -276,7 +313,11 @@ struct Reports(Port<Steward>);
 #[async_trait]
 impl StewardDesk for Reports {
     async fn happened(&self, id: RollbackId, happening: Happening) -> Option<Rollback> {
-        match self.0.command(StewardEvent::Happening(id, happening)).await? {
+        match self
+            .0
+            .command(StewardEvent::Happening(id, happening))
+            .await?
+        {
             Reply::Rollback(row) => Some(*row),
             Reply::Done
             | Reply::Decided(_)

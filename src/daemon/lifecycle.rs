@@ -154,7 +154,9 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     let clock = Clock::system();
     let started = clock.now();
     let config = load(&options.config)?;
-    let store = store::open(&config.settings.sqlite).await.map_err(StartError::Open)?;
+    let store = store::open(&config.settings.sqlite)
+        .await
+        .map_err(StartError::Open)?;
     let clients = connect::connect(&watcher::wanted(&config.settings.kubernetes)).await?;
     let address = config.settings.listen;
     let listener = TcpListener::bind(address)
@@ -165,14 +167,24 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     let mut registry = Registry::default();
     let metrics = Arc::new(Metrics::register(&mut registry));
     metrics.config_last_reload_successful.set(1);
-    metrics.config_last_reload_success_timestamp.set(started.as_seconds());
+    metrics
+        .config_last_reload_success_timestamp
+        .set(started.as_seconds());
     let tasks = Tasks::new(CancellationToken::new());
     let (spec_sender, spec) = watch::channel(config.spec.clone());
     let (judge_port, judge_inputs) = Port::new();
     let hints = Arc::new(Hints::new(judge_port.clone()));
     let (fit_sender, fit) = watch::channel(true);
     let committed = committed(&metrics, &hints, fit_sender, options.hook);
-    let shared = Shared { store, clock, metrics, tasks, spec, hints, committed };
+    let shared = Shared {
+        store,
+        clock,
+        metrics,
+        tasks,
+        spec,
+        hints,
+        committed,
+    };
 
     let (feed_sender, feed) = mpsc::channel(QUEUE);
     judge_port.send(JudgeEvent::Spec(config.spec.clone())).await;
@@ -212,7 +224,12 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     serve(&shared, listener, desk.clone(), registry);
     info!(%address, "holdfast {} answers on http://{address}", env!("CARGO_PKG_VERSION"));
     let Shared { tasks, store, .. } = shared;
-    Ok(Running { address, desk, tasks, store })
+    Ok(Running {
+        address,
+        desk,
+        tasks,
+        store,
+    })
 }
 
 fn load(path: &Path) -> Result<Config, StartError> {
@@ -247,7 +264,9 @@ fn committed(
 /// A replica whose own network is gone gives up its lease: it could neither tell nor act.
 fn notice_blindness(changes: &[Change], fit: &watch::Sender<bool>) {
     for change in changes {
-        let Change::Transition(transition) = change else { continue };
+        let Change::Transition(transition) = change else {
+            continue;
+        };
         let own = transition.key.tenant == TenantId::own();
         if own && Some(&transition.key.probe) == Blind::Network.name().as_ref() {
             fit.send_replace(transition.to != AlertState::Firing);
@@ -260,11 +279,24 @@ async fn start_judge(
     inputs: mpsc::Receiver<super::driver::Input<Judge>>,
     feed: mpsc::Receiver<JudgeEvent>,
 ) -> Result<(), StartError> {
-    let Shared { store, clock, metrics, tasks, hints, committed, .. } = shared.clone();
+    let Shared {
+        store,
+        clock,
+        metrics,
+        tasks,
+        hints,
+        committed,
+        ..
+    } = shared.clone();
     let term = store.claim(Role::Judge, Term(0)).await?;
-    let window = Window { before: None, limit: 500 };
+    let window = Window {
+        before: None,
+        limit: 500,
+    };
     let open = store.rollbacks(true, window).await?;
-    let verifying = open.iter().filter(|row| matches!(row.stage, Stage::Verifying { .. }));
+    let verifying = open
+        .iter()
+        .filter(|row| matches!(row.stage, Stage::Verifying { .. }));
     let restored = Restored {
         phases: store.phases().await?,
         facts: store.facts().await?,
@@ -275,7 +307,10 @@ async fn start_judge(
     let driver = Driver {
         machine: Judge::new(restored),
         store: store.clone(),
-        fence: Fence { role: Role::Judge, term },
+        fence: Fence {
+            role: Role::Judge,
+            term,
+        },
         clock,
         metrics,
         post: |post| JudgeEvent::Post(Box::new(post)),
@@ -320,8 +355,11 @@ fn start_cluster(
 ) -> watch::Receiver<Leadership> {
     let drained = CancellationToken::new();
     let stop = shared.tasks.stop().clone();
-    let (access_sender, access) =
-        watch::channel(if clients.is_some() { Access::Open } else { Access::None });
+    let (access_sender, access) = watch::channel(if clients.is_some() {
+        Access::Open
+    } else {
+        Access::None
+    });
     let (leadership, platform): (_, Option<Arc<dyn Platform>>) = match clients {
         None => {
             info!("no cluster: rollbacks hold");
@@ -330,8 +368,11 @@ fn start_cluster(
         Some(clients) => {
             let host = hostname();
             let identity = leadership::identity(&host, &shared.clock);
-            let platform =
-                Arc::new(Kubernetes::new(clients.calls.clone(), shared.clock.clone(), &identity));
+            let platform = Arc::new(Kubernetes::new(
+                clients.calls.clone(),
+                shared.clock.clone(),
+                &identity,
+            ));
             start_watcher(shared, &clients);
             let (out, leadership) = watch::channel(Leadership::Follows);
             let election = Election {
@@ -407,14 +448,18 @@ async fn ask_permissions(
 ) {
     loop {
         let now = spec.borrow_and_update().clone();
-        let namespaces: std::collections::BTreeSet<&str> =
-            now.workloads().map(|workload| workload.target.namespace()).collect();
+        let namespaces: std::collections::BTreeSet<&str> = now
+            .workloads()
+            .map(|workload| workload.target.namespace())
+            .collect();
         match platform.access(namespaces).await {
             Ok(answer) => {
                 access.send_if_modified(|known| {
                     let differs = *known != answer;
                     if differs && answer == Access::Forbidden {
-                        warn!("this process may not change workloads: rollbacks hold (no-permission)");
+                        warn!(
+                            "this process may not change workloads: rollbacks hold (no-permission)"
+                        );
                     }
                     *known = answer;
                     differs
@@ -445,7 +490,10 @@ fn start_janitor(shared: &Shared, config: &Config) {
 }
 
 fn serve(shared: &Shared, listener: TcpListener, desk: Arc<dyn Desk>, registry: Registry) {
-    let server = Server { desk, registry: Arc::new(registry) };
+    let server = Server {
+        desk,
+        registry: Arc::new(registry),
+    };
     let (tasks, stop) = (shared.tasks.clone(), shared.tasks.stop().clone());
     shared.tasks.spawn("server", async move {
         if let Err(error) = server.serve(listener, stop).await {

@@ -32,7 +32,10 @@ impl Narrator {
     /// A narrator that counts in these metrics.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, began: Mutex::default() }
+        Self {
+            metrics,
+            began: Mutex::default(),
+        }
     }
 
     /// Takes what was committed.
@@ -49,10 +52,20 @@ impl Narrator {
     }
 
     fn transition(&self, transition: &Transition) {
-        let Transition { key, to, severity, .. } = transition;
-        let labels = StateLabels { state: to.as_str().to_owned() };
-        self.metrics.alert_transitions.get_or_create_owned(&labels).inc();
-        let summary = transition.annotations.get("summary").map_or("", String::as_str);
+        let Transition {
+            key, to, severity, ..
+        } = transition;
+        let labels = StateLabels {
+            state: to.as_str().to_owned(),
+        };
+        self.metrics
+            .alert_transitions
+            .get_or_create_owned(&labels)
+            .inc();
+        let summary = transition
+            .annotations
+            .get("summary")
+            .map_or("", String::as_str);
         match to {
             AlertState::Firing => {
                 if transition.from != AlertState::Firing {
@@ -61,7 +74,10 @@ impl Narrator {
                         objective: key.objective.to_string(),
                         severity: severity.to_string(),
                     };
-                    self.metrics.sla_violations.get_or_create_owned(&labels).inc();
+                    self.metrics
+                        .sla_violations
+                        .get_or_create_owned(&labels)
+                        .inc();
                 }
                 warn!(alert = %key, %severity, "{key} fires ({severity}): {summary}");
             }
@@ -92,10 +108,16 @@ impl Narrator {
                 info!(workload = %target, "a rollout of {target} began");
             }
             What::Done(id) => {
-                let began = self.began.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+                let began = self
+                    .began
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .remove(id);
                 if let Some(began) = began {
                     count("done");
-                    self.metrics.rollout_duration.observe(fact.at.since(began).as_secs_f64());
+                    self.metrics
+                        .rollout_duration
+                        .observe(fact.at.since(began).as_secs_f64());
                     info!(workload = %target, "the rollout of {target} is done");
                 }
             }
@@ -119,10 +141,14 @@ impl Narrator {
     }
 
     fn decision(&self, decision: &Decision) {
-        let Decision { workload, reason, .. } = decision;
+        let Decision {
+            workload, reason, ..
+        } = decision;
         match &decision.verdict {
             Verdict::Hold(hold) => {
-                let labels = ReasonLabels { reason: hold.as_str().to_owned() };
+                let labels = ReasonLabels {
+                    reason: hold.as_str().to_owned(),
+                };
                 self.metrics.holds.get_or_create_owned(&labels).inc();
                 info!(%workload, hold = hold.as_str(), "{workload} is not rolled back: {reason}");
             }

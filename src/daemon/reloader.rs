@@ -138,7 +138,9 @@ impl Reloader {
         *self.standing.lock().unwrap_or_else(PoisonError::into_inner) =
             standing(&config, &self.clock);
         self.metrics.config_last_reload_successful.set(1);
-        self.metrics.config_last_reload_success_timestamp.set(self.clock.now().as_seconds());
+        self.metrics
+            .config_last_reload_success_timestamp
+            .set(self.clock.now().as_seconds());
         if *self.spec.borrow() == config.spec {
             info!("the configuration says the same as before");
             return;
@@ -151,7 +153,9 @@ impl Reloader {
 
 fn hangup() -> Option<tokio::signal::unix::Signal> {
     let signal = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
-    signal.inspect_err(|error| warn!(%error, "SIGHUP cannot be listened to")).ok()
+    signal
+        .inspect_err(|error| warn!(%error, "SIGHUP cannot be listened to"))
+        .ok()
 }
 
 async fn hung_up(signal: &mut Option<tokio::signal::unix::Signal>) {

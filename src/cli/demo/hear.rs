@@ -39,14 +39,20 @@ impl Hearer {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let url = format!("http://{}/", listener.local_addr()?);
         let heard = Arc::new(Mutex::new(Vec::new()));
-        let router = Router::new().route("/", post(hear)).with_state(heard.clone());
+        let router = Router::new()
+            .route("/", post(hear))
+            .with_state(heard.clone());
         let mut serving = JoinSet::new();
         serving.spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
                 tracing::error!(%error, "the demo's receiver failed");
             }
         });
-        Ok(Self { url, heard, _serving: serving })
+        Ok(Self {
+            url,
+            heard,
+            _serving: serving,
+        })
     }
 
     /// Where to send.
@@ -58,17 +64,31 @@ impl Hearer {
     /// What came so far.
     #[must_use]
     pub fn heard(&self) -> Vec<Heard> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.heard
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
 async fn hear(State(heard): State<Arc<Mutex<Vec<Heard>>>>, Json(body): Json<Value>) {
-    let text = |path: &str| body.pointer(path).and_then(Value::as_str).unwrap_or("?").to_owned();
+    let text = |path: &str| {
+        body.pointer(path)
+            .and_then(Value::as_str)
+            .unwrap_or("?")
+            .to_owned()
+    };
     let message = Heard {
         status: text("/status"),
         alertname: text("/alerts/0/labels/alertname"),
         summary: text("/alerts/0/annotations/summary"),
     };
-    super::story::say(&format!("  message delivered [{}] {}", message.status, message.summary));
-    heard.lock().unwrap_or_else(PoisonError::into_inner).push(message);
+    super::story::say(&format!(
+        "  message delivered [{}] {}",
+        message.status, message.summary
+    ));
+    heard
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(message);
 }

@@ -31,7 +31,9 @@ pub struct Args {
 /// # Errors
 /// If the cluster or the daemon cannot be started.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let stage = Stage::set(args.listen).await.context("failed to set the stage")?;
+    let stage = Stage::set(args.listen)
+        .await
+        .context("failed to set the stage")?;
     let told = tokio::select! {
         told = story::tell(&stage) => told,
         () = interrupted() => {
@@ -48,7 +50,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         interrupted().await;
     }
     stage.strike().await;
-    Ok(if told.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if told.is_ok() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 async fn interrupted() {

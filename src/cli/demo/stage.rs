@@ -51,22 +51,41 @@ impl Stage {
             jiff::Timestamp::from_microsecond(now.now().as_micros()).unwrap_or_default()
         });
         let cluster = SimCluster::start(now, SimOptions::default()).await?;
-        cluster.apply_deployment(TENANT, WORKLOAD, "shop:v1", 3).await?;
-        cluster.rolled_out(TENANT, WORKLOAD, Duration::from_secs(20)).await?;
+        cluster
+            .apply_deployment(TENANT, WORKLOAD, "shop:v1", 3)
+            .await?;
+        cluster
+            .rolled_out(TENANT, WORKLOAD, Duration::from_secs(20))
+            .await?;
         let proxy = cluster.proxy(TENANT, WORKLOAD).await?;
         let traffic = Traffic::start(proxy.url(), CUSTOMERS)?;
         let hearer = Hearer::start().await?;
         let folder = folder(clock.now().as_micros())?;
         let lease = LeaseTimes::lasting(Duration::from_secs(15));
         let listen = free_or(listen);
-        write(&folder, listen, &cluster.kubeconfig(), &proxy.url(), hearer.url())?;
+        write(
+            &folder,
+            listen,
+            &cluster.kubeconfig(),
+            &proxy.url(),
+            hearer.url(),
+        )?;
         let changes: Arc<Mutex<Vec<Change>>> = Arc::default();
         let heard = changes.clone();
         let hook = Arc::new(move |committed: &[Change]| {
             let mut list = heard.lock().unwrap_or_else(PoisonError::into_inner);
-            list.extend(committed.iter().filter(|c| !matches!(c, Change::Keep(_))).cloned());
+            list.extend(
+                committed
+                    .iter()
+                    .filter(|c| !matches!(c, Change::Keep(_)))
+                    .cloned(),
+            );
         });
-        let options = Options { config: folder.join("config"), lease, hook: Some(hook) };
+        let options = Options {
+            config: folder.join("config"),
+            lease,
+            hook: Some(hook),
+        };
         let running = lifecycle::start(options).await?;
         Ok(Self {
             cluster,
@@ -94,7 +113,10 @@ impl Stage {
     /// What was committed so far.
     #[must_use]
     pub fn committed(&self) -> Vec<Change> {
-        self.changes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.changes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Stops the daemon and takes everything away.
@@ -117,7 +139,8 @@ fn free_or(listen: SocketAddr) -> SocketAddr {
 }
 
 fn folder(unique: i64) -> anyhow::Result<PathBuf> {
-    let folder = std::env::temp_dir().join(format!("holdfast-demo-{}-{unique}", std::process::id()));
+    let folder =
+        std::env::temp_dir().join(format!("holdfast-demo-{}-{unique}", std::process::id()));
     std::fs::create_dir_all(folder.join("config")).context("failed to make a temporary folder")?;
     Ok(folder)
 }

@@ -34,10 +34,15 @@ pub async fn tell(stage: &Stage) -> anyhow::Result<()> {
     let began = Instant::now();
     let clock = |line: String| say(&format!("{:>5.1}s  {line}", began.elapsed().as_secs_f64()));
     clock(format!("holdfast is up; its page: {}", stage.page()));
-    clock(format!("{TENANT} has deployed shop:v1, three replicas, and customers come in"));
+    clock(format!(
+        "{TENANT} has deployed shop:v1, three replicas, and customers come in"
+    ));
     wait("v1 to be proven", || proven(stage)).await?;
     clock("shop:v1 has kept its promises for a whole bake: proven".into());
-    stage.cluster.set_image(TENANT, WORKLOAD, "shop:v2-err20").await?;
+    stage
+        .cluster
+        .set_image(TENANT, WORKLOAD, "shop:v2-err20")
+        .await?;
     clock("a second release: shop:v2, which fails a fifth of its requests".into());
     climb(stage, &clock).await?;
     clock("error-rate fires: critical".into());
@@ -51,7 +56,11 @@ pub async fn tell(stage: &Stage) -> anyhow::Result<()> {
     clock("error-rate is resolved".into());
     wait("all messages", || heard(stage)).await?;
     check(stage).await?;
-    clock(format!("why, with its evidence: {}decisions/{}", stage.page(), decision(stage)?));
+    clock(format!(
+        "why, with its evidence: {}decisions/{}",
+        stage.page(),
+        decision(stage)?
+    ));
     Ok(())
 }
 
@@ -75,7 +84,9 @@ async fn climb(stage: &Stage, clock: &impl Fn(String)) -> anyhow::Result<()> {
         if said.elapsed() >= CLIMB {
             said = Instant::now();
             let standing = stage.desk().objectives().await;
-            let error_rate = standing.iter().find(|s| s.key.objective.as_str() == "error-rate");
+            let error_rate = standing
+                .iter()
+                .find(|s| s.key.objective.as_str() == "error-rate");
             if let Some(Verdict::Met(Some(value)) | Verdict::Breached(_, Some(value))) =
                 error_rate.map(|standing| standing.verdict)
             {
@@ -150,7 +161,9 @@ fn resolved(stage: &Stage) -> Option<()> {
 fn heard(stage: &Stage) -> Option<()> {
     let heard = stage.hearer.heard();
     let has = |alertname: &str, status: &str| {
-        heard.iter().any(|message| message.alertname == alertname && message.status == status)
+        heard
+            .iter()
+            .any(|message| message.alertname == alertname && message.status == status)
     };
     let whole = has("error-rate", "firing")
         && has("error-rate", "resolved")
@@ -165,7 +178,11 @@ async fn check(stage: &Stage) -> anyhow::Result<()> {
     let image = deployment
         .spec
         .and_then(|spec| spec.template.spec)
-        .and_then(|pod| pod.containers.first().and_then(|container| container.image.clone()));
+        .and_then(|pod| {
+            pod.containers
+                .first()
+                .and_then(|container| container.image.clone())
+        });
     if image.as_deref() != Some("shop:v1") {
         bail!("the Deployment runs {image:?}, not shop:v1");
     }
@@ -176,8 +193,14 @@ async fn check(stage: &Stage) -> anyhow::Result<()> {
         bail!("{patches} patches were sent, not one");
     }
     let standing = stage.desk().workloads().await;
-    let ledger = standing.first().map(|standing| standing.ledger.clone()).unwrap_or_default();
-    let quarantined = ledger.iter().filter(|entry| entry.trust == Trust::Quarantined).count();
+    let ledger = standing
+        .first()
+        .map(|standing| standing.ledger.clone())
+        .unwrap_or_default();
+    let quarantined = ledger
+        .iter()
+        .filter(|entry| entry.trust == Trust::Quarantined)
+        .count();
     if quarantined != 1 {
         bail!("{quarantined} revisions are quarantined, not one");
     }
