@@ -26,6 +26,9 @@ pub struct Args {
         hide = true
     )]
     lease_seconds: u64,
+    /// Where the resolver's configuration is: its first nameserver is one of the self-checks.
+    #[arg(long, env = "HOLDFAST_RESOLV_CONF", default_value = "/etc/resolv.conf", hide = true)]
+    resolv_conf: PathBuf,
 }
 
 /// Runs until SIGTERM or SIGINT: 0 after a clean stop, 1 on a start fault, 2 if a task died.

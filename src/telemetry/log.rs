@@ -40,7 +40,9 @@ fn filter(text: &str) -> Result<EnvFilter, LogError> {
     };
     for directive in text.split(',') {
         let level = directive.rsplit('=').next().unwrap_or_default().trim();
-        level.parse::<LevelFilter>().map_err(|_| wrong())?;
+        if level.is_empty() || level.parse::<LevelFilter>().is_err() {
+            return Err(wrong());
+        }
     }
     EnvFilter::try_new(text).map_err(|_| wrong())
 }
