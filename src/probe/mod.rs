@@ -4,8 +4,8 @@
 //!  Probe (domain) ──build──► Look ──look(now)──► Observation: how far, how long, what stopped it
 //! ```
 //!
-//! To add a kind: a target in `domain::target`, a file here with an [`attempt::Attempt`], an arm in
-//! [`build`]. Deadline, retries and times of the stages come from [`attempt`]. Deliberately absent:
+//! To add a kind: a target in `domain::target`, a file here with an `attempt::Attempt`, an arm in
+//! [`build`]. Deadline, retries and times of the stages come from `attempt`. Deliberately absent:
 //! anything that knows whether an observation is good (that is `domain::sight`), and the loop that
 //! decides when to look (that is `daemon::prober`; its arithmetic is [`schedule`]).
 

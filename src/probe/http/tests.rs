@@ -165,6 +165,15 @@ async fn a_body_cut_short_is_a_reset() {
 }
 
 #[tokio::test]
+async fn a_body_that_ends_with_its_connection_is_whole() {
+    let server = StandIn::new(|_| Act::Answer(b"HTTP/1.0 200 OK\r\n\r\nall of it".to_vec())).await;
+    let mut reads = target(server.url("/"));
+    reads.expect.body_matches = Some("^all of it$".into());
+    let observation = look(reads).await;
+    assert!(observation.result.is_ok(), "{observation:?}");
+}
+
+#[tokio::test]
 async fn a_huge_body_is_too_large_only_for_who_must_read_it() {
     let chunk = || [b"10000\r\n".as_slice(), &[b'x'; 0x10000], b"\r\n"].concat();
     let server = StandIn::new(move |_| {
