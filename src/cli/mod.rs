@@ -1,1 +1,4 @@
 //! Being built.
+
+pub mod check;
+pub mod config_show;
