@@ -68,8 +68,8 @@ enum Doing {
     Calling {
         asked: Moment,
         gives_up: Moment,
-        answer: Option<(Duration, Event)>,
-        sends: Option<Sends>,
+        answer: Option<Box<(Duration, Event)>>,
+        sends: Option<Box<Sends>>,
     },
 }
 
@@ -104,11 +104,11 @@ impl Process {
                 asked: now,
                 gives_up: now + self.candidate.times.call,
                 answer: None,
-                sends: Some(Sends {
+                sends: Some(Box::new(Sends {
                     at: world + dice.delay(hostility),
                     action,
                     back: dice.delay(hostility),
-                }),
+                })),
             },
         };
     }
@@ -133,7 +133,7 @@ impl Process {
         if sends.as_ref().is_none_or(|sends| sends.at > world) {
             return;
         }
-        let Some(Sends { action, back, .. }) = sends.take() else {
+        let Some(Sends { action, back, .. }) = sends.take().map(|sends| *sends) else {
             return;
         };
         let event = match &action {
@@ -143,7 +143,7 @@ impl Process {
             },
             Action::Read | Action::Wait(_) => Event::Read(server.lease.clone()),
         };
-        *answer = Some((world + back, event));
+        *answer = Some(Box::new((world + back, event)));
     }
 
     fn turn(&mut self, world: Duration, dice: &mut Dice, hostility: u64) {
@@ -154,9 +154,9 @@ impl Process {
         let event = match &mut self.doing {
             Doing::Waiting { until } if now >= *until => Event::Wake,
             Doing::Calling {
-                answer: Some((at, event)),
+                answer: Some(answer),
                 ..
-            } if world >= *at => event.clone(),
+            } if world >= answer.0 => answer.1.clone(),
             Doing::Calling {
                 asked,
                 gives_up,
@@ -166,7 +166,7 @@ impl Process {
                 let write = match sends.take() {
                     Some(sends) => {
                         let write = matches!(sends.action, Action::Write(_));
-                        self.astray.push(sends);
+                        self.astray.push(*sends);
                         write
                     }
                     None => true,
@@ -224,13 +224,12 @@ fn play(seed: u64, seconds: u64, hostility: u64, freezes: bool) -> Result<Story,
         };
         let leaders: Vec<_> = processes.iter().enumerate().filter_map(leads).collect();
         prop_assert!(leaders.len() <= 1, "two lead at {world:?}: {leaders:?}");
-        if let [(n, term)] = leaders[..] {
-            if leaders_seen
+        if let [(n, term)] = leaders[..]
+            && leaders_seen
                 .last()
                 .is_none_or(|(_, last, last_term)| (*last, *last_term) != (n, term))
-            {
-                leaders_seen.push((world, n, term));
-            }
+        {
+            leaders_seen.push((world, n, term));
         }
     }
     Ok(Story {

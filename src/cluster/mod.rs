@@ -18,7 +18,8 @@ pub mod undo;
 pub mod view;
 pub mod watch;
 
-#[cfg(all(test, feature = "demo"))]
+#[cfg(test)]
+#[cfg(feature = "demo")]
 mod tests;
 
 use std::sync::Arc;

@@ -235,6 +235,7 @@ async fn until_end<T>(
     future.await
 }
 
-#[cfg(all(test, feature = "demo"))]
+#[cfg(test)]
+#[cfg(feature = "demo")]
 #[path = "leadership_tests.rs"]
 mod tests;

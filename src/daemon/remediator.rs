@@ -417,6 +417,7 @@ fn ending(rollback: &Rollback) -> Announcement {
     announcement(rollback, reason, note, warning)
 }
 
-#[cfg(all(test, feature = "demo"))]
+#[cfg(test)]
+#[cfg(feature = "demo")]
 #[path = "remediator_tests.rs"]
 mod tests;

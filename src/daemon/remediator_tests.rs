@@ -47,7 +47,7 @@ impl StewardDesk for Rows {
 }
 
 struct World {
-    cluster: SimCluster,
+    cluster: Arc<SimCluster>,
     platform: Kubernetes,
     rows: Arc<Rows>,
     lead: watch::Sender<Leadership>,
@@ -82,6 +82,15 @@ impl World {
         cluster.rolled_out("shop", "web", SOON).await.unwrap();
         cluster.set_image("shop", "web", "shop:v2").await.unwrap();
         cluster.rolled_out("shop", "web", SOON).await.unwrap();
+        Self::on(Arc::new(cluster))
+    }
+
+    /// Another process, with a store of its own, on the same cluster.
+    fn beside(&self) -> Self {
+        Self::on(self.cluster.clone())
+    }
+
+    fn on(cluster: Arc<SimCluster>) -> Self {
         let config = kube::Config::new(cluster.url().parse().unwrap());
         let clients = connect::clients(&config).unwrap();
         let clock = Clock::set(Timestamp::from_secs(1_767_603_600));
@@ -334,4 +343,36 @@ async fn a_leadership_that_is_nearly_over_begins_nothing() {
         (vec![], Stage::Requested)
     );
     world.end().await;
+}
+
+#[tokio::test]
+async fn a_leader_that_was_frozen_before_its_patch_comes_too_late() {
+    let first = World::begin().await;
+    let second = first.beside();
+    first.lead.send_replace(leads(1));
+    // Between its look at the leadership and the write the first one stands still.
+    first.patch_meets(Effect::Delay(Duration::from_secs(3)));
+    let (id, to) = first.request().await;
+    first.until(id, "applying").await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+
+    first.lead.send_replace(Leadership::Follows);
+    let (same, _) = second.request().await;
+    assert_eq!(same, id, "both know the rollback by the same id");
+    second.lead.send_replace(leads(2));
+    second.until(id, "verifying").await;
+    let seen = second.seen().await;
+    assert_eq!((seen.template, seen.marks.term), (to, Some(2)));
+
+    let deadline = Instant::now() + SOON;
+    while first.undos().len() < 2 {
+        assert!(Instant::now() < deadline, "{:?}", first.undos());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let mut codes = first.undos();
+    codes.sort_unstable();
+    assert_eq!(codes, [200, 409]);
+    assert_eq!(second.seen().await.resource_version, seen.resource_version);
+    first.end().await;
+    second.end().await;
 }
