@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::objective::{self, Retained};
-use super::probe::labels;
+use super::probe::{EVERY_MIN, labels};
 use super::read::Fields;
 use super::sink::{Note, Sink};
 use super::yaml::Node;
@@ -51,6 +51,9 @@ pub(super) fn read(node: Option<&Node>, sink: &Sink) -> Defaults {
     };
     if let Some(probe) = fields.inner("probe", "defaults of probes") {
         let every = probe.positive("every");
+        if every.is_some_and(|every| every < EVERY_MIN) {
+            probe.refuse("every", "bad-value", "`every` is at least 100ms".to_owned());
+        }
         let timeout = probe.positive("timeout");
         if let (Some(every), Some(timeout)) = (every, timeout)
             && timeout > every

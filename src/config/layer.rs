@@ -68,6 +68,7 @@ impl Layered {
             Self::Workloads => Self::Workload,
             Self::Probe if key == "prometheus" => Self::Prometheus,
             Self::Probe | Self::Objective | Self::Workload if key == "labels" => Self::Data,
+            Self::Fields if key == "expect" => Self::Data,
             Self::Data => Self::Data,
             Self::Probe | Self::Objective | Self::Workload | Self::Prometheus | Self::Fields => {
                 Self::Fields
@@ -110,7 +111,7 @@ pub(super) fn over(lower: &Map, upper: &Map, what: Layered, sink: &Sink) -> Map 
             takes_away_nothing(lower, entry, sink);
         }
         if matches!(what, Layered::Probe | Layered::Prometheus | Layered::Fields) {
-            displace_secret(&mut result, &entry.key);
+            displace_secret(&mut result, upper, &entry.key);
         }
         if matches!(entry.value.kind, Kind::Null) {
             result.remove(&entry.key);
@@ -152,7 +153,7 @@ fn displace(result: &mut Map, upper: &Map, alternatives: &[&[&str]]) {
 }
 
 /// `x_file` over `x_env`, and both over `x`.
-fn displace_secret(result: &mut Map, key: &str) {
+fn displace_secret(result: &mut Map, upper: &Map, key: &str) {
     let stem = ["_file", "_env"]
         .iter()
         .find_map(|end| key.strip_suffix(end))
@@ -162,7 +163,7 @@ fn displace_secret(result: &mut Map, key: &str) {
         format!("{stem}_file"),
         format!("{stem}_env"),
     ] {
-        if other != key {
+        if other != key && upper.get(&other).is_none() {
             result.remove(&other);
         }
     }

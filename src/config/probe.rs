@@ -15,7 +15,7 @@ use crate::domain::target::{
 };
 
 /// The shortest interval: ten looks a second at one target are a load, not a watch.
-const EVERY_MIN: Duration = Duration::from_millis(100);
+pub(super) const EVERY_MIN: Duration = Duration::from_millis(100);
 
 /// Labels that Holdfast itself sets on every alert.
 const OWN_LABELS: [&str; 5] = ["alertname", "tenant", "objective", "probe", "severity"];

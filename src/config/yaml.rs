@@ -102,6 +102,15 @@ impl Node {
         }
     }
 
+    fn depth(&self) -> usize {
+        let below = match &self.kind {
+            Kind::Seq(items) => items.iter().map(Self::depth).max(),
+            Kind::Map(map) => map.entries.iter().map(|entry| entry.value.depth()).max(),
+            _ => None,
+        };
+        1 + below.unwrap_or(0)
+    }
+
     fn count(&self) -> usize {
         match &self.kind {
             Kind::Seq(items) => 1 + items.iter().map(Self::count).sum::<usize>(),
@@ -349,6 +358,11 @@ impl Builder<'_> {
                 "an alias cannot stand inside its own anchor",
             ));
         };
+        // The parser limits the depth that is written; aliases in aliases would go around that.
+        if self.stack.len() + target.depth() > DEPTH_MAX {
+            let message = format!("aliases nest deeper than {DEPTH_MAX}");
+            return Err(refused("too-large", place, message));
+        }
         let count = target.count();
         *self.nodes += count - 1;
         self.afford(place)?;

@@ -440,3 +440,44 @@ fn thousands_of_tenants_are_read_in_linear_time() {
     assert_eq!(config.spec.tenants.len(), 2_001);
     assert_eq!(config.spec.objectives().count(), 2_000 * 5 + 4);
 }
+
+#[test]
+fn what_excludes_one_another_is_replaced_and_nothing_else_is() {
+    let config = valid(
+        r"
+daemon: { prometheus: { url: 'http://p' } }
+plans:
+  p:
+    probes:
+      web:
+        http: { url: http://x/, headers: { a: plain, b_file: /s/b, c: d }, expect: { json: { log: x, log_file: y } } }
+      hits: { prometheus: { total: t, bad: b, pod_label: instance } }
+      goods: { prometheus: { total: t, bad: b } }
+    objectives:
+      up: { probe: web, measure: availability, warning: below 50% }
+tenants:
+  acme:
+    plan: p
+    probes:
+      web: { http: { headers: { a_env: A, b_env: B }, expect: { json: { log_file: z } } } }
+      hits: { prometheus: { query: q } }
+      goods: { prometheus: { good: g } }
+    objectives:
+      up: { probes: [web, hits] }
+",
+    );
+    let web = http(&config, "acme/web");
+    assert_eq!(
+        web.headers["a"],
+        HeaderValue::Secret(SecretRef::Env("A".into()))
+    );
+    assert_eq!(
+        web.headers["b"],
+        HeaderValue::Secret(SecretRef::Env("B".into()))
+    );
+    assert_eq!(web.headers["c"], HeaderValue::Plain("d".into()));
+    assert_eq!(web.expect.json.len(), 2, "paths are data, not secrets");
+    assert_eq!(query(&config, "acme/hits"), "q");
+    assert_eq!(query(&config, "acme/goods"), "t");
+    assert_eq!(config.spec.objectives().count(), 2);
+}

@@ -51,3 +51,33 @@ fn the_documentation_names_every_code() {
         );
     }
 }
+
+#[test]
+fn the_documentation_names_every_key() {
+    let pattern = regex::Regex::new(
+        r#"\.(?:text|boolean|count|small|duration|positive|path|texts|list|entry|has|required|inner)\(\s*"([a-z_]+)""#,
+    )
+    .unwrap();
+    let documentation = include_str!("../../../docs/configuration.md");
+    let words: std::collections::BTreeSet<&str> = documentation
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .collect();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|end| end == "rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            for found in pattern.captures_iter(&text) {
+                seen += 1;
+                assert!(
+                    words.contains(&found[1]),
+                    "`{}` of {} is not documented",
+                    &found[1],
+                    path.display()
+                );
+            }
+        }
+    }
+    assert!(seen >= 80, "the pattern finds them: {seen}");
+}
