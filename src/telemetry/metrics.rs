@@ -105,6 +105,18 @@ macro_rules! metrics {
             $($(#[doc = $doc])* pub $field: $type,)*
         }
 
+        /// Every metric's name as it is scraped: counters end in `_total`.
+        #[must_use]
+        pub fn names() -> Vec<String> {
+            [$(($name, stringify!($type))),*]
+                .into_iter()
+                .map(|(name, kind)| {
+                    let suffix = if kind.contains("Counter") { "_total" } else { "" };
+                    format!("{name}{suffix}")
+                })
+                .collect()
+        }
+
         impl Metrics {
             /// Makes and registers them.
             #[must_use]
