@@ -181,7 +181,7 @@ pub fn print(text: &str) -> anyhow::Result<()> {
 /// Prints an answer as JSON.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn print_json(answer: &Value) -> anyhow::Result<()> {
     print(&serde_json::to_string_pretty(answer)?)
 }

@@ -120,7 +120,7 @@ pub(super) fn decision_story(story: DecisionStory) -> anyhow::Result<String> {
     }
     if let Some(rollback) = &rollback {
         text.push_str(&format!(
-            "\nRollback {} is {}\n",
+            "\nRollback {}: {}\n",
             rollback.id,
             rollback.stage.as_str()
         ));
@@ -178,7 +178,27 @@ pub(super) fn decision_text(decision: &Decision) -> String {
             text.push_str(&format!("  {}\n", plain(&evidence_text(evidence))));
         }
     }
-    text.push_str("\nRevisions considered\n");
+    text.push_str(&candidates(decision));
+    text.push_str("\nGuards\n");
+    let rows: Vec<Vec<String>> = decision
+        .guards
+        .iter()
+        .map(|guard| {
+            let result = match guard.result {
+                Ok(()) => "passed".to_owned(),
+                Err(hold) => format!("holds: {hold}"),
+            };
+            vec![format!("  {}", guard.guard), result, guard.detail.clone()]
+        })
+        .collect();
+    text + &table(
+        &["  GUARD", "RESULT", "LOOKED AT"],
+        &rows,
+        "  None was asked.",
+    )
+}
+
+fn candidates(decision: &Decision) -> String {
     let rows: Vec<Vec<String>> = decision
         .candidates
         .iter()
@@ -201,24 +221,8 @@ pub(super) fn decision_text(decision: &Decision) -> String {
         })
         .collect();
     let heading = ["  REVISION", "PROVEN", "CHOICE", "IMAGES"];
-    text.push_str(&table(&heading, &rows, "  None was considered."));
-    text.push_str("\nGuards\n");
-    let rows: Vec<Vec<String>> = decision
-        .guards
-        .iter()
-        .map(|guard| {
-            let result = match guard.result {
-                Ok(()) => "passed".to_owned(),
-                Err(hold) => format!("holds: {hold}"),
-            };
-            vec![format!("  {}", guard.guard), result, guard.detail.clone()]
-        })
-        .collect();
-    text + &table(
-        &["  GUARD", "RESULT", "LOOKED AT"],
-        &rows,
-        "  None was asked.",
-    )
+    let table = table(&heading, &rows, "  None was considered.");
+    format!("\nRevisions considered\n{table}")
 }
 
 fn evidence_text(evidence: &Evidence) -> String {
@@ -233,7 +237,7 @@ fn evidence_text(evidence: &Evidence) -> String {
         .as_ref()
         .map_or_else(String::new, |why| format!("; last: {why}"));
     format!(
-        "{}: {} {shown} over {}{condition} ({} of {} events bad, {} looks void, {} to {}{why})",
+        "{}: {} {shown} over {}{condition} ({} of {} events bad, {} void, {} to {}{why})",
         evidence.key,
         evidence.measure,
         Spelled(evidence.over),

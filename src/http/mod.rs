@@ -1,7 +1,7 @@
 //! Mechanism: answer questions, take commands. API v1, metrics, health, the page.
 //!
 //! One table ([`routes::ROUTES`]) makes the router, and a test holds `docs/api.md` against it. Reading is
-//! open; writing is taken only from this machine ([`writing`]). Every error leaves as a problem of
+//! open; writing is taken only from this machine (`writing`). Every error leaves as a problem of
 //! RFC 9457, wherever it comes from. The server knows the daemon only as a [`desk::Desk`].
 //!
 //! Deliberately absent: TLS and tokens (a proxy's or a later room's business), JavaScript, and any

@@ -16,13 +16,13 @@ pub const MEDIA_TYPE: &str = "application/problem+json";
 pub struct Problem {
     /// Always `about:blank`: the status says what kind it is, `code` says it to machines.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub kind: Box<str>,
     /// The status in words.
-    pub title: String,
+    pub title: Box<str>,
     /// The status.
     pub status: u16,
     /// A word that does not change: `not-found`, `held`, `not-supported-yet`.
-    pub code: String,
+    pub code: Box<str>,
     /// One sentence for people.
     pub detail: String,
     /// Faults of the configuration, if it is about them.
@@ -40,10 +40,10 @@ impl Problem {
     #[must_use]
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
         Self {
-            kind: "about:blank".to_owned(),
-            title: status.canonical_reason().unwrap_or("Problem").to_owned(),
+            kind: "about:blank".into(),
+            title: status.canonical_reason().unwrap_or("Problem").into(),
             status: status.as_u16(),
-            code: code.to_owned(),
+            code: code.into(),
             detail: detail.into(),
             faults: Vec::new(),
             decision: None,

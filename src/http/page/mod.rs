@@ -8,6 +8,7 @@ pub(super) mod alert;
 mod chart;
 pub(super) mod decision;
 pub(super) mod home;
+mod rows;
 
 #[cfg(test)]
 mod tests;

@@ -220,7 +220,7 @@ async fn lists_are_paged_to_the_end_and_filtered() {
         ("/api/v1/probes?", 6),
         ("/api/v1/tenants?", 2),
         ("/api/v1/workloads?", 2),
-        ("/api/v1/rollouts?", 2),
+        ("/api/v1/rollouts?", 3),
         ("/api/v1/rollouts?workload=globex/web&", 0),
         ("/api/v1/decisions?", 2),
         ("/api/v1/decisions?workload=acme/api&", 1),
