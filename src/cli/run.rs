@@ -40,6 +40,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let options = Options {
         config: args.config,
         lease,
+        resolver: args.resolv_conf,
         hook: None,
     };
     let running = match lifecycle::start(options).await {
