@@ -1,5 +1,7 @@
 //! Writes YAML: block style, one entry a line, quotes where they are needed.
 
+use crate::domain::time::Spelled;
+
 /// A tree to be written as YAML.
 pub(super) enum Shown {
     /// Written in quotes where it must be.
@@ -81,7 +83,8 @@ fn quoted(text: &str) -> String {
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | ' ' | '.' | '%'))
         && !text.ends_with(' ');
     let meaning = ["true", "false", "null"].contains(&text.to_lowercase().as_str());
-    if word && !meaning {
+    let duration = text.parse::<Spelled>().is_ok();
+    if duration || (word && !meaning) {
         text.to_owned()
     } else {
         serde_json::Value::from(text).to_string()

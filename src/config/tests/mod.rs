@@ -2,6 +2,7 @@
 
 mod broken;
 mod good;
+mod limits;
 mod reload;
 mod shipped;
 
