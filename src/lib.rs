@@ -18,3 +18,6 @@ pub mod replay;
 
 pub mod cli;
 pub mod clock;
+
+#[cfg(feature = "demo")]
+pub mod sim;

@@ -1,5 +1,26 @@
 //! Mechanism: Kubernetes. Watches workloads (digests, never objects), recognises revisions, applies
 //! remedies with preconditions, holds the lease.
+//!
+//! What comes from the API server is read as JSON, not through typed structs: a field that is newer than
+//! this build is part of a template's digest, and is there again after an undo.
+
+pub mod announce;
+pub mod call;
+pub mod connect;
+pub mod deployment;
+pub mod kubernetes;
+pub mod lease;
+pub mod lease_object;
+pub mod marks;
+pub mod replica_set;
+pub mod template;
+pub mod undo;
+pub mod view;
+pub mod watch;
+
+#[cfg(test)]
+#[cfg(feature = "demo")]
+mod tests;
 
 use std::sync::Arc;
 

@@ -13,6 +13,8 @@ pub struct Settings {
     pub sqlite: PathBuf,
     /// The cluster.
     pub kubernetes: Kubernetes,
+    /// Base URL of the Prometheus that probes ask unless they name another.
+    pub prometheus: Option<String>,
     /// How long samples are kept.
     pub retain_samples: Duration,
     /// How long alerts, decisions and deliveries that ended are kept.

@@ -90,6 +90,15 @@ impl Tasks {
         );
     }
 
+    /// Something that must go on has ended: everything ends.
+    pub fn fail(&self, name: &'static str) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.died.get_or_insert(name);
+        drop(inner);
+        tracing::error!(task = name, "task {name} ended by itself; shutting down");
+        self.stop.cancel();
+    }
+
     /// The tasks that are alive, by name.
     #[must_use]
     pub fn alive(&self) -> BTreeMap<&'static str, usize> {

@@ -95,8 +95,6 @@ pub enum Cause {
     NoData,
     /// The objective, its probe or its tenant was taken out of the configuration.
     Removed,
-    /// The objective was changed so that the alert must be judged anew (a longer `for`).
-    Retuned,
     /// A person said so.
     Person,
 }
@@ -111,7 +109,6 @@ impl Cause {
             Self::Recovered => "recovered",
             Self::NoData => "no-data",
             Self::Removed => "removed",
-            Self::Retuned => "retuned",
             Self::Person => "person",
         }
     }
@@ -125,7 +122,6 @@ impl Cause {
             Self::Recovered,
             Self::NoData,
             Self::Removed,
-            Self::Retuned,
             Self::Person,
         ]
         .into_iter()
@@ -208,6 +204,17 @@ pub fn episode(key: &AlertKey, began: Timestamp) -> AlertId {
     ]))
 }
 
+/// One level whose condition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LevelClock {
+    /// Which level.
+    pub severity: Severity,
+    /// When its breach began.
+    pub began: Timestamp,
+    /// The same, moved by the time that could not be judged: `for` is counted from here.
+    pub counted: Timestamp,
+}
+
 /// Where a monitor stands; written at each change (pending included), read back after a restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Phase {
@@ -223,8 +230,8 @@ pub struct Phase {
     pub since: Timestamp,
     /// Until when a recovered alert goes on firing (`keep_firing_for`), if that clock runs.
     pub recovered: Option<Timestamp>,
-    /// Time so far in which `for` could not be judged; it does not count.
-    pub blind: Duration,
+    /// The levels whose conditions hold, with the clocks of `for`.
+    pub levels: Vec<LevelClock>,
     /// The episode, if there is one open.
     pub alert: Option<AlertId>,
     /// Who acknowledged the episode, and when.

@@ -31,6 +31,8 @@ pub mod standing;
 pub mod trial;
 
 pub mod delivery;
+pub mod outbox;
+pub mod route;
 pub mod told;
 
 pub mod change;

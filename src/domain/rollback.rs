@@ -191,10 +191,204 @@ pub enum Happening {
 /// What the remediator has to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Duty {
-    /// Look at the object and report.
+    /// Look at the object and report; if the answer is [`Stage::Applying`], send the patch and report.
     Observe,
-    /// Send the patch now, with the committed precondition, and report the answer.
-    Apply,
     /// Nothing: wait for the trial, or it has ended.
     Wait,
+}
+
+// === impl Rollback ===
+
+impl Rollback {
+    /// What the remediator has to do next.
+    #[must_use]
+    pub const fn duty(&self) -> Duty {
+        match self.stage {
+            Stage::Requested | Stage::Applying { .. } => Duty::Observe,
+            Stage::Verifying { .. }
+            | Stage::Succeeded
+            | Stage::NotCaused
+            | Stage::Failed { .. }
+            | Stage::Superseded { .. } => Duty::Wait,
+        }
+    }
+
+    /// Takes what happened. False: it changes nothing (it came too late, or twice).
+    pub fn step(&mut self, happening: &Happening, now: Timestamp) -> bool {
+        if self.stage.terminal() {
+            return false;
+        }
+        match happening {
+            Happening::Observed(None) => self.end(
+                Stage::Failed {
+                    why: "the workload is gone".into(),
+                },
+                now,
+            ),
+            Happening::Observed(Some(observed)) => self.observed(observed, now),
+            Happening::Answered(answer) => self.answered(answer, now),
+            Happening::RolledOut => self.rolled_out(now),
+            Happening::Tried(end) => self.tried(*end, now),
+            Happening::Claimed(term) if *term > self.term => {
+                self.term = *term;
+                self.note(now, format!("taken over by the leader of term {}", term.0))
+            }
+            Happening::Claimed(_) => false,
+        }
+    }
+
+    fn observed(&mut self, observed: &Observed, now: Timestamp) -> bool {
+        let mine = observed.rollback == Some(self.id);
+        let at_target = observed.template == self.to;
+        let uid_moved = observed
+            .rollout
+            .as_ref()
+            .is_some_and(|rollout| rollout.uid != self.rollout.uid);
+        match &self.stage {
+            Stage::Requested | Stage::Applying { .. } if uid_moved => {
+                self.supersede("the workload was deleted and made anew", now)
+            }
+            Stage::Requested | Stage::Applying { .. } if mine && at_target => {
+                self.applied(now, "the patch is on the object")
+            }
+            Stage::Requested | Stage::Applying { .. } if at_target => {
+                self.supersede("somebody else has put the target back", now)
+            }
+            Stage::Requested | Stage::Applying { .. }
+                if observed.template != self.rollout.template =>
+            {
+                self.supersede("somebody else has changed the template", now)
+            }
+            Stage::Applying { .. } if mine => {
+                self.supersede("the template that was rolled back was applied again", now)
+            }
+            Stage::Requested | Stage::Applying { .. } => self.plan(observed, now),
+            Stage::Verifying { .. }
+            | Stage::Succeeded
+            | Stage::NotCaused
+            | Stage::Failed { .. }
+            | Stage::Superseded { .. } => false,
+        }
+    }
+
+    fn plan(&mut self, observed: &Observed, now: Timestamp) -> bool {
+        if let Some(hold) = observed.refused {
+            return self.end(
+                Stage::Failed {
+                    why: hold.as_str().into(),
+                },
+                now,
+            );
+        }
+        if observed.paused {
+            return self.end(
+                Stage::Failed {
+                    why: Hold::Paused.as_str().into(),
+                },
+                now,
+            );
+        }
+        if !observed.target_exists {
+            return self.end(
+                Stage::Failed {
+                    why: Hold::BaselineGone.as_str().into(),
+                },
+                now,
+            );
+        }
+        let intent = Stage::Applying {
+            resource_version: observed.resource_version.clone(),
+        };
+        if self.stage == intent {
+            return false;
+        }
+        self.stage = intent;
+        let version = &observed.resource_version;
+        self.note(
+            now,
+            format!("intent: patch conditional on resourceVersion {version}"),
+        )
+    }
+
+    fn answered(&mut self, answer: &Answer, now: Timestamp) -> bool {
+        if !matches!(self.stage, Stage::Applying { .. }) {
+            return false;
+        }
+        match answer {
+            Answer::Applied => self.applied(now, "the platform accepted the patch"),
+            Answer::Conflict => {
+                self.conflicts += 1;
+                if self.conflicts > CONFLICTS_MAX {
+                    let why = "the workload changed at every try".into();
+                    return self.end(Stage::Failed { why }, now);
+                }
+                self.note(
+                    now,
+                    "conflict: the workload was changed meanwhile".to_owned(),
+                )
+            }
+            Answer::Refused(why) => self.end(Stage::Failed { why: why.clone() }, now),
+            Answer::Unknown(why) => self.note(now, format!("the answer was lost ({why})")),
+        }
+    }
+
+    fn applied(&mut self, now: Timestamp, what: &str) -> bool {
+        self.applied.get_or_insert(now);
+        self.stage = Stage::Verifying { since: None };
+        self.note(now, what.to_owned())
+    }
+
+    fn rolled_out(&mut self, now: Timestamp) -> bool {
+        if self.stage != (Stage::Verifying { since: None }) {
+            return false;
+        }
+        self.stage = Stage::Verifying { since: Some(now) };
+        self.note(
+            now,
+            "the target is rolled out; judging from here on".to_owned(),
+        )
+    }
+
+    fn tried(&mut self, end: TrialEnd, now: Timestamp) -> bool {
+        if !matches!(self.stage, Stage::Verifying { .. }) {
+            return false;
+        }
+        let stage = match end {
+            TrialEnd::Recovered => Stage::Succeeded,
+            TrialEnd::Still => Stage::NotCaused,
+            TrialEnd::Unclear => Stage::Failed {
+                why: "it could not be verified in time".into(),
+            },
+        };
+        self.end(stage, now)
+    }
+
+    /// Ends the rollback because the workload was changed by somebody else.
+    pub fn supersede(&mut self, why: &str, now: Timestamp) -> bool {
+        if self.stage.terminal() {
+            return false;
+        }
+        self.end(Stage::Superseded { why: why.into() }, now)
+    }
+
+    fn end(&mut self, stage: Stage, now: Timestamp) -> bool {
+        let what = match &stage {
+            Stage::Failed { why } | Stage::Superseded { why } => why.to_string(),
+            Stage::Succeeded => "the promise is kept again".to_owned(),
+            Stage::NotCaused => "it is as broken as before: not caused by the release".to_owned(),
+            Stage::Requested | Stage::Applying { .. } | Stage::Verifying { .. } => String::new(),
+        };
+        self.stage = stage;
+        self.ended = Some(now);
+        self.note(now, what)
+    }
+
+    fn note(&mut self, at: Timestamp, what: String) -> bool {
+        self.steps.push(Step {
+            at,
+            stage: self.stage.as_str(),
+            what,
+        });
+        true
+    }
 }

@@ -45,6 +45,13 @@ impl Value {
         (whole > 0).then(|| Self(part as f64 / whole as f64))
     }
 
+    /// Whether this value is at least `per_mille` as far beyond `limit` as `before` was, on the same side.
+    #[must_use]
+    pub fn as_far(self, limit: Self, before: Self, per_mille: u16) -> bool {
+        let then = before.0 - limit.0;
+        (self.0 - limit.0) * then.signum() >= then.abs() * f64::from(per_mille) / 1000.0
+    }
+
     /// The number.
     #[must_use]
     pub const fn get(self) -> f64 {

@@ -40,10 +40,9 @@ fn filter(text: &str) -> Result<EnvFilter, LogError> {
     };
     for directive in text.split(',') {
         let level = directive.rsplit('=').next().unwrap_or_default().trim();
-        if level.is_empty() {
+        if level.is_empty() || level.parse::<LevelFilter>().is_err() {
             return Err(wrong());
         }
-        level.parse::<LevelFilter>().map_err(|_| wrong())?;
     }
     EnvFilter::try_new(text).map_err(|_| wrong())
 }

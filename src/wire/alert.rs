@@ -75,6 +75,13 @@ shape! {
         evidence: Box<domain::alert::Evidence>,
     }
 
+    /// One level whose condition holds.
+    LevelClock of domain::alert::LevelClock {
+        severity: Severity,
+        began: Timestamp,
+        counted: Timestamp,
+    }
+
     /// Where a monitor stands.
     Phase of domain::alert::Phase {
         key: domain::id::AlertKey,
@@ -83,8 +90,7 @@ shape! {
         began: Timestamp,
         since: Timestamp,
         recovered: Option<Timestamp>,
-        #[serde(rename = "blind_seconds")]
-        blind: Duration,
+        levels: Vec<domain::alert::LevelClock>,
         alert: Option<AlertId>,
         acknowledged: Option<(String, Timestamp)>,
         at: Timestamp,

@@ -107,7 +107,11 @@ pub fn phase(number: u64, state: AlertState, seconds: i64) -> Phase {
         began: at(0),
         since: at(seconds),
         recovered: Some(at(seconds + 1)),
-        blind: Duration::from_millis(1_250),
+        levels: vec![crate::domain::alert::LevelClock {
+            severity: Severity::Critical,
+            began: at(0),
+            counted: at(1),
+        }],
         alert: Some(alert(number)),
         acknowledged: Some(("ada".to_owned(), at(seconds + 2))),
         at: at(seconds),

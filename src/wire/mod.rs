@@ -2,7 +2,7 @@
 //! for its answers. `domain` itself knows no serialisation, so a change of what is written is seen here.
 //!
 //! Each noun has a shape of the same name. [`Wire::show`] makes the shape, [`Wire::read`] reads the noun
-//! back; most shapes are one list of fields in [`shape!`](shape). How things are written:
+//! back; most shapes are one list of fields in the macro `shape!`. How things are written:
 //!
 //! - ids and digests: hexadecimal; instants: RFC 3339; durations: seconds, in keys that end in `_seconds`;
 //! - an alert key: `{tenant, objective, probe}`; a probe or a configured workload: `tenant/name`;

@@ -6,7 +6,7 @@
 //! take is the last of them (`synchronous = normal`, which spares the disk five syncs a second).
 //!
 //! Samples arrive as segments (one small row a batch) and rest as chunks (one row a series and hour);
-//! [`compact`] brings them from the one to the other, a few series a transaction, so that no commit waits
+//! `compact` brings them from the one to the other, a few series a transaction, so that no commit waits
 //! for it. A file beside the database is locked while it is open: two daemons on one file would both
 //! believe that they lead.
 

@@ -205,6 +205,49 @@ async fn a_full_disk_takes_nothing_and_the_same_batch_later() {
     assert_eq!(store.decisions(None, window).await.unwrap().len(), 200);
 }
 
+#[tokio::test]
+async fn a_compaction_that_is_cut_off_neither_loses_nor_doubles_a_sample() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("holdfast.db");
+    let mut store = Sqlite::open(&path).await.unwrap();
+    let names: Vec<String> = (0..200).map(|n| format!("probe-{n}")).collect();
+    let mut cut_off = 0;
+    for round in 0..12_i64 {
+        let keep = |name: &String| Change::Keep(fixture::sample(name, round * 1_200));
+        commit(
+            &store,
+            &format!("{round}"),
+            names.iter().map(keep).collect(),
+        )
+        .await;
+        // Longer each time: it is cut off in ever later transactions.
+        let within = Duration::from_millis(3 * round.unsigned_abs());
+        if tokio::time::timeout(within, store.compact()).await.is_err() {
+            cut_off += 1;
+        }
+        if round % 3 == 2 {
+            drop(store);
+            store = Sqlite::open(&path).await.unwrap();
+        }
+        for name in &names {
+            let query = SampleQuery {
+                series: format!("acme/{name}").parse().unwrap(),
+                from: at(-1),
+                to: at(100_000),
+                limit: 100,
+            };
+            let found = store.samples(&query).await.unwrap();
+            let expected: Vec<_> = (0..=round)
+                .map(|round| fixture::sample(name, round * 1_200))
+                .collect();
+            assert_eq!(found, expected, "round {round}");
+        }
+    }
+    assert_ne!(cut_off, 0);
+    store.compact().await.unwrap();
+    assert_eq!(store.compact().await.unwrap(), 0);
+}
+
 /// A hundred plain services for a day, looked at every 30 s, up to 1 ms off schedule, brought to rest every
 /// half hour: the whole file counts, free pages and the live segments included.
 #[tokio::test]
