@@ -187,7 +187,8 @@ async fn hostile_words_stay_words_on_every_page() {
     }
 }
 
-/// Writes the pages to `target/pages`, to be looked at in a browser.
+/// Writes the pages to `target/pages`, to be looked at in a browser, and the metrics beside them, for
+/// `promtool check metrics`.
 #[tokio::test]
 #[ignore = "for a person to look at what it writes"]
 async fn pages_to_look_at() {
@@ -223,4 +224,6 @@ async fn pages_to_look_at() {
         assert_eq!(answer.status, 200, "{}", answer.text);
         std::fs::write(folder.join(format!("{name}.html")), answer.text).unwrap();
     }
+    let metrics = Asker::afternoon().await.get("/metrics").await;
+    std::fs::write(folder.join("metrics.txt"), metrics.text).unwrap();
 }
