@@ -27,7 +27,12 @@ pub struct Args {
     )]
     lease_seconds: u64,
     /// Where the resolver's configuration is: its first nameserver is one of the self-checks.
-    #[arg(long, env = "HOLDFAST_RESOLV_CONF", default_value = "/etc/resolv.conf", hide = true)]
+    #[arg(
+        long,
+        env = "HOLDFAST_RESOLV_CONF",
+        default_value = "/etc/resolv.conf",
+        hide = true
+    )]
     resolv_conf: PathBuf,
 }
 

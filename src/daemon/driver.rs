@@ -123,6 +123,9 @@ pub enum Ended {
     Fenced,
 }
 
+/// Somebody who is told of every committed batch.
+pub type Committed = Arc<dyn Fn(&[Change]) + Send + Sync>;
+
 /// What a driver does its work with.
 pub struct Driver<M: Machine> {
     /// The machine.
@@ -138,7 +141,7 @@ pub struct Driver<M: Machine> {
     /// Makes an event of a post.
     pub post: fn(Post) -> M::Event,
     /// Told of every committed batch: hints others, counts, narrates.
-    pub committed: Arc<dyn Fn(&[Change]) + Send + Sync>,
+    pub committed: Committed,
     /// Where needs go; they are answered with events.
     pub needs: Option<mpsc::Sender<Vec<Need>>>,
     /// The stream of plain events that nobody waits for (the judge's samples).
@@ -172,6 +175,11 @@ impl<M: Machine + 'static> Driver<M> {
             lane: Lane::Soon,
         };
         let mut buffer = Changes::default();
+        // What the machine was handed before it starts (its configuration, above all) comes before what
+        // stands in its inbox: a teller without routes would tell nobody.
+        while let Ok(input) = inputs.try_recv() {
+            self.take(input, now, &mut buffer, &mut pending);
+        }
         port.hint();
         loop {
             let wake = self.machine.wake_at();

@@ -15,14 +15,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::dispatcher::{self, Dispatcher};
-use super::driver::{Driver, Ended, Input, Port};
+use super::driver::{Committed, Driver, Ended, Input, Port};
 use super::hints::{Hints, Leader};
 use super::leadership::Leadership;
 use super::remediator::{Remediator, StewardDesk};
 use super::tasks::Tasks;
 use crate::clock::Clock;
 use crate::cluster::Platform;
-use crate::domain::change::{Change, Fence, Reply, Role};
+use crate::domain::change::{Fence, Reply, Role};
 use crate::domain::event::{Access, Machine, StewardEvent, TellerEvent};
 use crate::domain::id::RollbackId;
 use crate::domain::judge::Judge;
@@ -64,7 +64,7 @@ pub struct Leading {
     /// An act is begun only if this much of the leadership is left.
     pub margin: Duration,
     /// Told of every committed batch.
-    pub committed: Arc<dyn Fn(&[Change]) + Send + Sync>,
+    pub committed: Committed,
     /// To say that a role was lost to another process on the same store.
     pub tasks: Tasks,
     /// Cancelled when what the leader had begun is over, so that the lease can be handed over.

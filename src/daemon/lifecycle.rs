@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::desk::House;
-use super::driver::{Driver, Port, QUEUE};
+use super::driver::{Committed, Driver, Port, QUEUE};
 use super::hints::Hints;
 use super::historian;
 use super::janitor::{Calendar, Janitor};
@@ -66,9 +66,6 @@ const PERMISSIONS: Duration = Duration::from_secs(60);
 /// Sightings that wait for the judge and the steward.
 const SIGHTINGS: usize = 256;
 
-/// Told of every committed batch.
-pub type Hook = Arc<dyn Fn(&[Change]) + Send + Sync>;
-
 /// What the daemon is started with.
 pub struct Options {
     /// The directory (or file) of threshold files.
@@ -79,7 +76,7 @@ pub struct Options {
     /// network.
     pub resolver: PathBuf,
     /// Somebody who wants to hear of every commit.
-    pub hook: Option<Hook>,
+    pub hook: Option<Committed>,
 }
 
 /// Why it did not start.
@@ -146,7 +143,7 @@ struct Shared {
     tasks: Tasks,
     spec: watch::Receiver<Arc<Spec>>,
     hints: Arc<Hints>,
-    committed: Hook,
+    committed: Committed,
 }
 
 /// Starts the daemon.
@@ -250,8 +247,8 @@ fn committed(
     metrics: &Arc<Metrics>,
     hints: &Arc<Hints>,
     fit: watch::Sender<bool>,
-    hook: Option<Hook>,
-) -> Hook {
+    hook: Option<Committed>,
+) -> Committed {
     let narrator = Narrator::new(metrics.clone());
     let hints = hints.clone();
     Arc::new(move |changes: &[Change]| {

@@ -68,28 +68,28 @@ impl Replay {
 
     /// Puts a configuration in force.
     pub fn configure(&mut self, spec: &Arc<Spec>) {
-        self.to_judge(&JudgeEvent::Spec(spec.clone()));
-        self.to_teller(&TellerEvent::Spec(spec.clone()));
-        self.to_steward(&StewardEvent::Spec(spec.clone()));
+        self.judge_takes(&JudgeEvent::Spec(spec.clone()));
+        self.teller_takes(&TellerEvent::Spec(spec.clone()));
+        self.steward_takes(&StewardEvent::Spec(spec.clone()));
         self.settle();
     }
 
     /// A look has ended now.
     pub fn sample(&mut self, sample: Sample) {
-        self.to_judge(&JudgeEvent::Sample(sample));
+        self.judge_takes(&JudgeEvent::Sample(sample));
         self.settle();
     }
 
     /// A workload was seen now.
     pub fn sighting(&mut self, sighting: Sighting) {
-        self.to_steward(&StewardEvent::Sighting(sighting.clone()));
-        self.to_judge(&JudgeEvent::Sighting(sighting));
+        self.steward_takes(&StewardEvent::Sighting(sighting.clone()));
+        self.judge_takes(&JudgeEvent::Sighting(sighting));
         self.settle();
     }
 
     /// Something happens to the steward (a command, a happening, the platform).
     pub fn steward(&mut self, event: &StewardEvent) -> Option<Reply> {
-        let reply = self.to_steward(event);
+        let reply = self.steward_takes(event);
         self.settle();
         reply
     }
@@ -120,19 +120,19 @@ impl Replay {
         .min()
     }
 
-    fn to_judge(&mut self, event: &JudgeEvent) -> Option<Reply> {
+    fn judge_takes(&mut self, event: &JudgeEvent) -> Option<Reply> {
         let mut out = Changes::default();
         self.judge.step(event, self.now, &mut out);
         self.commit(out)
     }
 
-    fn to_teller(&mut self, event: &TellerEvent) -> Option<Reply> {
+    fn teller_takes(&mut self, event: &TellerEvent) -> Option<Reply> {
         let mut out = Changes::default();
         self.teller.step(event, self.now, &mut out);
         self.commit(out)
     }
 
-    fn to_steward(&mut self, event: &StewardEvent) -> Option<Reply> {
+    fn steward_takes(&mut self, event: &StewardEvent) -> Option<Reply> {
         let mut out = Changes::default();
         self.steward.step(event, self.now, &mut out);
         self.commit(out)
@@ -157,7 +157,7 @@ impl Replay {
         }
         for need in needs {
             let history = self.history(&need);
-            self.to_judge(&JudgeEvent::History(history));
+            self.judge_takes(&JudgeEvent::History(history));
         }
         out.reply
     }
@@ -165,9 +165,9 @@ impl Replay {
     fn settle(&mut self) {
         while let Some((role, post)) = self.posts.pop_front() {
             match role {
-                Role::Judge => self.to_judge(&JudgeEvent::Post(Box::new(post))),
-                Role::Teller => self.to_teller(&TellerEvent::Post(Box::new(post))),
-                Role::Steward => self.to_steward(&StewardEvent::Post(Box::new(post))),
+                Role::Judge => self.judge_takes(&JudgeEvent::Post(Box::new(post))),
+                Role::Teller => self.teller_takes(&TellerEvent::Post(Box::new(post))),
+                Role::Steward => self.steward_takes(&StewardEvent::Post(Box::new(post))),
             };
         }
     }
