@@ -124,15 +124,28 @@ impl Unit {
                 format!("{number:.0}")
             }
             Self::Number | Self::Bytes => format!("{}", (number * 1e6).round() / 1e6),
-            Self::Ratio => format!("{}%", (number * 1e5).round() / 1e3),
-            Self::Seconds if (0.0..1e12).contains(&number) => {
-                let unit = if number < 1.0 { 1e6 } else { 1e3 };
-                let rounded = (number * unit).round() / unit;
-                Spelled(Duration::from_secs_f64(rounded)).to_string()
+            Self::Ratio => format!("{}%", rounded(number * 100.0)),
+            Self::Seconds if (0.0..0.01).contains(&number) => {
+                format!("{}ms", rounded(number * 1e3))
+            }
+            Self::Seconds if (0.01..1e12).contains(&number) => {
+                let unit = if number < 1.0 { 1e3 } else { 1e2 };
+                Spelled(Duration::from_secs_f64((number * unit).round() / unit)).to_string()
             }
             Self::Seconds => format!("{number}s"),
         }
     }
+}
+
+/// Three digits are enough for people.
+fn rounded(number: f64) -> f64 {
+    let places = match number.abs() {
+        size if size >= 100.0 => 1.0,
+        size if size >= 10.0 => 10.0,
+        size if size >= 1.0 => 100.0,
+        _ => 1000.0,
+    };
+    (number * places).round() / places
 }
 
 /// `above 5%`: breached or not, for any value.
@@ -272,6 +285,9 @@ mod tests {
         assert_eq!(show(Unit::Ratio, 0.199_999_9), "20%");
         assert_eq!(show(Unit::Seconds, 2.0), "2s");
         assert_eq!(show(Unit::Seconds, 0.25), "250ms");
+        assert_eq!(show(Unit::Ratio, 0.216_22), "21.6%");
+        assert_eq!(show(Unit::Seconds, 0.001_857), "1.86ms");
+        assert_eq!(show(Unit::Seconds, 1.254), "1s250ms");
         assert_eq!(show(Unit::Number, 3.0), "3");
         assert_eq!(show(Unit::Number, 0.5), "0.5");
     }

@@ -111,17 +111,20 @@ impl Steward {
             return;
         }
         if let Some((hold, detail)) = weighed.hold() {
-            if told.contains(&hold) || (not_yet(hold) && now.since(petition.began) < NOT_YET) {
+            if told.iter().any(|(known, _)| *known == hold)
+                || (not_yet(hold) && now.since(petition.began) < NOT_YET)
+            {
                 return;
             }
             let reason = format!("held ({hold}): {detail}");
             let decision = record(&petition, &weighed, Verdict::Hold(hold), reason, 0, now);
+            let answer = decision.id;
             out.push(Change::Notice(
                 self.held(&workload, &decision, hold, detail, &petition),
             ));
             out.push(Change::Decision(decision));
             if let Some(standing) = self.petitions.get_mut(&id) {
-                standing.told.push(hold);
+                standing.told.push((hold, answer));
             }
             return;
         }

@@ -85,7 +85,7 @@ impl Steward {
             severity: Severity::Warning,
             summary,
             description: format!("{} is breached; {detail}", petition.trigger),
-            thread: petition.id.0,
+            thread: decision.id.0,
             key: decision.id.0,
             began: petition.began,
             at: decision.at,
@@ -99,6 +99,8 @@ impl Steward {
         &self,
         workload: &Workload,
         petition: &Petition,
+        hold: Hold,
+        decision: DecisionId,
         now: Timestamp,
     ) -> Notice {
         let words = Words {
@@ -109,12 +111,12 @@ impl Steward {
                 workload.id, petition.trigger
             ),
             description: "the breach that a rollback was held for is over".to_owned(),
-            thread: petition.id.0,
-            key: Digest::of(&[b"held-no-longer".as_slice(), &petition.id.0.0]),
+            thread: decision.0,
+            key: Digest::of(&[b"held-no-longer".as_slice(), &decision.0.0]),
             began: petition.began,
             at: now,
-            decision: None,
-            more: Vec::new(),
+            decision: Some(decision),
+            more: vec![("reason", hold.as_str().to_owned())],
         };
         self.notice(workload, words)
     }

@@ -21,7 +21,7 @@ use super::decision::{Decision, Hold, Petition, Verdict};
 use super::event::{Access, Machine, StewardEvent};
 use super::fact::{Fact, What};
 use super::guard::{DAY, Spent};
-use super::id::{PetitionId, RollbackId, WorkloadId};
+use super::id::{DecisionId, PetitionId, RollbackId, WorkloadId};
 use super::ledger::Ledger;
 use super::rollback::{Happening, Rollback, Stage, Term};
 use super::rollout::{Seen, Sighting};
@@ -62,7 +62,7 @@ pub struct Steward {
 #[derive(Debug)]
 struct Standing {
     petition: Petition,
-    told: Vec<Hold>,
+    told: Vec<(Hold, DecisionId)>,
     answered: Option<RollbackId>,
 }
 
@@ -93,7 +93,7 @@ impl Steward {
                 let id = standing.petition.id;
                 for decision in decisions.iter().filter(|d| d.petition == Some(id)) {
                     match &decision.verdict {
-                        Verdict::Hold(hold) => standing.told.push(*hold),
+                        Verdict::Hold(hold) => standing.told.push((*hold, decision.id)),
                         Verdict::RollBack { rollback, .. } => standing.answered = Some(*rollback),
                     }
                 }
@@ -156,8 +156,8 @@ impl Steward {
     fn all_clear(&self, standing: &Standing, now: Timestamp, out: &mut Changes) {
         let workload = self.spec.workload(&standing.petition.workload);
         let Some(workload) = workload else { return };
-        if !standing.told.is_empty() {
-            let notice = self.held_no_longer(workload, &standing.petition, now);
+        for (hold, decision) in &standing.told {
+            let notice = self.held_no_longer(workload, &standing.petition, *hold, *decision, now);
             out.push(Change::Notice(notice));
         }
         let ended = standing.answered.and_then(|id| self.rollbacks.get(&id));
