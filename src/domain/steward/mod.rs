@@ -148,8 +148,8 @@ impl Steward {
                 self.petitions.insert(id, standing);
             }
         }
-        self.decide(id, now, out);
-        self.schedule(now);
+        // Not at once: what comes behind it in the inbox may take it back. After a restart that is likely.
+        self.again = Some(now);
     }
 
     /// What was told about a breach is told to be over when the breach is.
@@ -175,7 +175,8 @@ impl Steward {
             .petitions
             .values()
             .any(|standing| !self.is_answered(standing));
-        self.again = open.then(|| now + ANEW);
+        let anew = now + ANEW;
+        self.again = open.then(|| self.again.map_or(anew, |again| again.min(anew)));
     }
 
     fn is_answered(&self, standing: &Standing) -> bool {
@@ -375,6 +376,7 @@ impl Machine for Steward {
         self.rollbacks.retain(|_, rollback| {
             !rollback.stage.terminal() || rollback.requested > now - (DAY * 2)
         });
+        self.again = None;
         self.schedule(now);
     }
 

@@ -1,0 +1,72 @@
+//! What a steward makes of what waited for it: somebody always comes after a crash.
+
+use super::*;
+use crate::domain::change::{Changes, Post, Seq};
+use crate::domain::decision::Petition;
+use crate::domain::event::Machine as _;
+
+#[test]
+fn a_breach_that_was_over_before_anybody_led_is_not_acted_on() {
+    // Nobody reads the steward's inbox until the petition and its withdrawal both stand in it.
+    let spec = spec(|_, _, _| {});
+    let mut story = Story::begin(&spec);
+    story.traffic(25);
+    story.release("v2", 20);
+    story.traffic(60);
+    let petition = story
+        .replay
+        .journal()
+        .iter()
+        .find_map(|change| match change {
+            Change::Petition(petition) if petition.blames.is_ok() => Some(petition.clone()),
+            _ => None,
+        });
+    let facts = story
+        .replay
+        .journal()
+        .iter()
+        .filter_map(|change| match change {
+            Change::Fact(fact) if !matches!(fact.what, What::Blamed { .. }) => Some(fact.clone()),
+            _ => None,
+        });
+    let restored = steward::Restored {
+        facts: facts.collect(),
+        ..steward::Restored::default()
+    };
+    let mut steward = Steward::new(restored);
+    let now = story.replay.now();
+    let mut out = Changes::default();
+    steward.step(&StewardEvent::Spec(spec), now, &mut out);
+    steward.step(&StewardEvent::Leads(Term(2)), now, &mut out);
+    steward.step(&StewardEvent::Platform(Access::Open), now, &mut out);
+    steward.step(
+        &StewardEvent::Sighting(Sighting::Seen(Box::new(story.seen()))),
+        now,
+        &mut out,
+    );
+    let stands = petition.expect("v2 was blamed");
+    let over = Petition {
+        standing: false,
+        ..stands.clone()
+    };
+    let acts = |out: &Changes| {
+        out.list
+            .iter()
+            .any(|change| matches!(change, Change::Rollback(_)))
+    };
+    let post = |seq, petition: &Petition| {
+        StewardEvent::Post(Box::new(Post {
+            seq: Seq(seq),
+            at: now,
+            change: Change::Petition(petition.clone()),
+        }))
+    };
+    steward.step(&post(1, &stands), now, &mut out);
+    steward.step(&post(2, &over), now, &mut out);
+    steward.wake(now, &mut out);
+    assert!(!acts(&out), "{:?}", out.list);
+    // The same petition, standing, is acted on: nothing else kept it from being.
+    steward.step(&post(3, &stands), now, &mut out);
+    steward.wake(now, &mut out);
+    assert!(acts(&out), "{:?}", out.list);
+}
