@@ -70,3 +70,44 @@ fn a_breach_that_was_over_before_anybody_led_is_not_acted_on() {
     steward.wake(now, &mut out);
     assert!(acts(&out), "{:?}", out.list);
 }
+
+#[test]
+fn the_end_of_a_hold_is_told_by_whoever_leads_when_the_breach_is_over() {
+    let spec = spec(|_, workload, _| workload.mode = Mode::Observe);
+    let mut story = Story::begin(&spec);
+    story.traffic(25);
+    story.release("v2", 20);
+    story.traffic(60);
+    assert_eq!(story.holds(), [Hold::ModeObserve]);
+    let journal = story.replay.journal();
+    let petition = journal.iter().rev().find_map(|change| match change {
+        Change::Petition(petition) => Some(petition.clone()),
+        _ => None,
+    });
+    let decisions = journal.iter().filter_map(|change| match change {
+        Change::Decision(decision) => Some(decision.clone()),
+        _ => None,
+    });
+    // It was withdrawn while nobody led: the store has it as over, and its end is in the inbox.
+    let mut steward = Steward::new(steward::Restored {
+        decisions: decisions.collect(),
+        ..steward::Restored::default()
+    });
+    let over = Petition {
+        standing: false,
+        ..petition.expect("v2 was blamed")
+    };
+    let mut out = Changes::default();
+    let now = story.replay.now();
+    steward.step(&StewardEvent::Spec(spec), now, &mut out);
+    let post = Post {
+        seq: Seq(1),
+        at: now,
+        change: Change::Petition(over),
+    };
+    steward.step(&StewardEvent::Post(Box::new(post)), now, &mut out);
+    let resolved = out.list.iter().filter(|change| {
+        matches!(change, Change::Notice(notice) if notice.message.status.as_str() == "resolved")
+    });
+    assert_eq!(resolved.count(), 1, "{:?}", out.list);
+}

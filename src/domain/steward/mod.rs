@@ -54,6 +54,8 @@ pub struct Steward {
     ledgers: HashMap<WorkloadRef, Ledger>,
     seen: HashMap<WorkloadRef, Seen>,
     petitions: BTreeMap<PetitionId, Standing>,
+    /// Answers to petitions that do not stand any more: their end may still wait in the inbox.
+    answers: BTreeMap<PetitionId, Answered>,
     rollbacks: BTreeMap<RollbackId, Rollback>,
     again: Option<Timestamp>,
 }
@@ -64,6 +66,26 @@ struct Standing {
     petition: Petition,
     told: Vec<Hold>,
     answered: Option<RollbackId>,
+}
+
+/// What was answered to a petition before this process.
+#[derive(Debug, Default)]
+struct Answered {
+    told: Vec<Hold>,
+    rollback: Option<RollbackId>,
+}
+
+// === impl Standing ===
+
+impl Standing {
+    fn new(petition: Petition, answers: &mut BTreeMap<PetitionId, Answered>) -> Self {
+        let Answered { told, rollback } = answers.remove(&petition.id).unwrap_or_default();
+        Self {
+            petition,
+            told,
+            answered: rollback,
+        }
+    }
 }
 
 // === impl Steward ===
@@ -82,23 +104,20 @@ impl Steward {
         for fact in &facts {
             ledgers.entry(fact.target.clone()).or_default().apply(fact);
         }
+        let mut answers: BTreeMap<PetitionId, Answered> = BTreeMap::new();
+        for decision in &decisions {
+            let Some(id) = decision.petition else {
+                continue;
+            };
+            let answered = answers.entry(id).or_default();
+            match &decision.verdict {
+                Verdict::Hold(hold) => answered.told.push(*hold),
+                Verdict::RollBack { rollback, .. } => answered.rollback = Some(*rollback),
+            }
+        }
         let petitions = petitions
             .into_iter()
-            .map(|petition| {
-                let mut standing = Standing {
-                    petition,
-                    told: Vec::new(),
-                    answered: None,
-                };
-                let id = standing.petition.id;
-                for decision in decisions.iter().filter(|d| d.petition == Some(id)) {
-                    match &decision.verdict {
-                        Verdict::Hold(hold) => standing.told.push(*hold),
-                        Verdict::RollBack { rollback, .. } => standing.answered = Some(*rollback),
-                    }
-                }
-                (id, standing)
-            })
+            .map(|petition| (petition.id, Standing::new(petition, &mut answers)))
             .collect();
         Self {
             term: Term::default(),
@@ -107,6 +126,7 @@ impl Steward {
             ledgers,
             seen: HashMap::new(),
             petitions,
+            answers,
             rollbacks: rollbacks
                 .into_iter()
                 .map(|rollback| (rollback.id, rollback))
@@ -132,19 +152,16 @@ impl Steward {
     fn petition(&mut self, petition: &Petition, now: Timestamp, out: &mut Changes) {
         let id = petition.id;
         if !petition.standing {
-            if let Some(standing) = self.petitions.remove(&id) {
-                self.all_clear(&standing, now, out);
-            }
+            let known = self.petitions.remove(&id);
+            let standing =
+                known.unwrap_or_else(|| Standing::new(petition.clone(), &mut self.answers));
+            self.all_clear(&standing, now, out);
             return;
         }
         match self.petitions.get_mut(&id) {
             Some(standing) => standing.petition = petition.clone(),
             None => {
-                let standing = Standing {
-                    petition: petition.clone(),
-                    told: Vec::new(),
-                    answered: None,
-                };
+                let standing = Standing::new(petition.clone(), &mut self.answers);
                 self.petitions.insert(id, standing);
             }
         }
