@@ -72,6 +72,28 @@ fn a_breach_that_was_over_before_anybody_led_is_not_acted_on() {
 }
 
 #[test]
+fn a_rollback_that_was_not_begun_when_the_breach_ended_is_called_off() {
+    let mut story = Story::begin(&spec(|_, _, _| {}));
+    story.traffic(25);
+    story.release("v2", 20);
+    story.traffic(30);
+    assert_eq!(story.rollbacks().len(), 1);
+    assert_eq!(story.stage(), Some(Stage::Requested));
+    story.failing = 0;
+    story.traffic(120);
+    assert!(
+        matches!(story.stage(), Some(Stage::Superseded { .. })),
+        "{:?}",
+        story.stage()
+    );
+    let told = story.told();
+    let ends = told
+        .iter()
+        .filter(|line| line.contains("superseded [resolved]"));
+    assert_eq!(ends.count(), 1, "{told:#?}");
+}
+
+#[test]
 fn the_end_of_a_hold_is_told_by_whoever_leads_when_the_breach_is_over() {
     let spec = spec(|_, workload, _| workload.mode = Mode::Observe);
     let mut story = Story::begin(&spec);

@@ -156,6 +156,7 @@ impl Steward {
             let standing =
                 known.unwrap_or_else(|| Standing::new(petition.clone(), &mut self.answers));
             self.all_clear(&standing, now, out);
+            self.call_off(&standing, now, out);
             return;
         }
         match self.petitions.get_mut(&id) {
@@ -184,6 +185,23 @@ impl Steward {
             out.push(Change::Notice(
                 self.recovered_later(workload, rollback, now),
             ));
+        }
+    }
+
+    /// A rollback that was asked for and not begun is not wanted any more when the breach is over: so a
+    /// process that was away for long does not act on what it had decided then. Once the intent is on
+    /// record the patch may have been sent, and the rollback goes on.
+    fn call_off(&mut self, standing: &Standing, now: Timestamp, out: &mut Changes) {
+        let row = standing.answered.and_then(|id| self.rollbacks.get(&id));
+        let Some(mut row) = row.filter(|row| row.stage == Stage::Requested).cloned() else {
+            return;
+        };
+        let blamed_still = self
+            .petitions
+            .values()
+            .any(|other| other.petition.blames.as_ref() == Ok(&row.rollout));
+        if !blamed_still && row.supersede("the breach was over before anything was done", now) {
+            self.moved(&Stage::Requested, row, now, out);
         }
     }
 
