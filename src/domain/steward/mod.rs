@@ -378,7 +378,13 @@ impl Machine for Steward {
             }
             StewardEvent::Sighting(sighting) => match sighting {
                 Sighting::Seen(seen) => {
-                    self.seen.insert(seen.target.clone(), (**seen).clone());
+                    // Who takes over is given a look of the judge's too, which may be an older one.
+                    let known = self.seen.get(&seen.target);
+                    if known.is_none_or(|known| {
+                        known.uid != seen.uid || known.generation <= seen.generation
+                    }) {
+                        self.seen.insert(seen.target.clone(), (**seen).clone());
+                    }
                 }
                 Sighting::Gone { target, .. } => {
                     self.seen.remove(target);
