@@ -1,0 +1,1 @@
+//! When Holdfast holds: no patch, the named reason, told once.

@@ -1,0 +1,1 @@
+//! Two daemons on one cluster, and a leader that was frozen: one acts.

@@ -1,0 +1,1 @@
+//! Somebody else changes the workload while Holdfast acts: nothing is overwritten.

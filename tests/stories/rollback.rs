@@ -1,0 +1,1 @@
+//! A bad release is rolled back, exactly once, and everybody is told.
