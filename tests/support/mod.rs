@@ -16,6 +16,7 @@
 
 pub mod assets;
 pub mod audit;
+pub mod backend;
 pub mod configmap;
 pub mod controlplane;
 pub mod daemon;
