@@ -75,6 +75,8 @@ pub struct Options {
     pub config: PathBuf,
     /// How long the lease lasts.
     pub lease: LeaseTimes,
+    /// Who is asked whether Holdfast's own network works; none: the first nameserver of the system.
+    pub nameserver: Option<SocketAddr>,
     /// Somebody who wants to hear of every commit.
     pub hook: Option<Hook>,
 }
@@ -189,7 +191,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     let (feed_sender, feed) = mpsc::channel(QUEUE);
     judge_port.send(JudgeEvent::Spec(config.spec.clone())).await;
     start_judge(&shared, judge_inputs, feed).await?;
-    let looker = start_prober(&shared, clients.as_ref(), feed_sender);
+    let looker = start_prober(&shared, clients.as_ref(), options.nameserver, feed_sender);
     let cluster = clients.is_some();
     let leadership = start_cluster(&shared, clients, options.lease, fit);
     let standing = Arc::new(Mutex::new(reloader::standing(&config, &shared.clock)));
@@ -330,9 +332,10 @@ async fn start_judge(
 fn start_prober(
     shared: &Shared,
     clients: Option<&Clients>,
+    nameserver: Option<SocketAddr>,
     output: mpsc::Sender<JudgeEvent>,
 ) -> super::prober::ProberHandle {
-    let nameserver = selfcheck::nameserver(Path::new("/etc/resolv.conf"));
+    let nameserver = nameserver.or_else(|| selfcheck::nameserver(Path::new("/etc/resolv.conf")));
     let api_server = clients.map(|clients| clients.address.clone());
     Prober {
         tasks: shared.tasks.clone(),

@@ -84,6 +84,7 @@ impl Stage {
         let options = Options {
             config: folder.join("config"),
             lease,
+            nameserver: None,
             hook: Some(hook),
         };
         let running = lifecycle::start(options).await?;
