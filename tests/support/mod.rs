@@ -24,6 +24,7 @@ pub mod doorway;
 pub mod eventually;
 pub mod faults;
 pub mod kubectl;
+pub mod nameserver;
 pub mod process;
 pub mod prometheus;
 pub mod receiver;
