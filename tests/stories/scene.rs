@@ -62,6 +62,7 @@ pub struct Plan {
     prometheus: bool,
     lease_seconds: u64,
     changes: Vec<(String, Value)>,
+    environment: Vec<(String, String)>,
 }
 
 pub struct Scene {
@@ -99,6 +100,7 @@ impl Plan {
             prometheus: false,
             lease_seconds: 5,
             changes: Vec::new(),
+            environment: Vec::new(),
         }
     }
 
@@ -133,6 +135,12 @@ impl Plan {
     /// Sets a key of the configuration by its JSON pointer; `null` takes it away.
     pub fn with(mut self, pointer: &str, value: impl Into<Value>) -> Self {
         self.changes.push((pointer.to_owned(), value.into()));
+        self
+    }
+
+    /// Gives the daemon a variable of its environment.
+    pub fn environment(mut self, name: &str, value: impl ToString) -> Self {
+        self.environment.push((name.to_owned(), value.to_string()));
         self
     }
 
@@ -245,6 +253,7 @@ impl Plan {
             "HOLDFAST_LEASE_SECONDS".to_owned(),
             self.lease_seconds.to_string(),
         ));
+        plan.environment.extend(self.environment.iter().cloned());
         plan
     }
 
