@@ -197,7 +197,7 @@ impl Plan {
             .await;
         }
         let door = FaultProxy::start(address_of(&shop.url())).await;
-        let traffic = Traffic::start(shop.url(), CUSTOMERS_PER_SECOND).expect("a plain client");
+        let traffic = Traffic::start(door.url(), CUSTOMERS_PER_SECOND).expect("a plain client");
         let ops = Receiver::start().await;
         let mut tasks = JoinSet::new();
         let (prometheus, source) = if self.prometheus {
@@ -470,6 +470,23 @@ impl Scene {
             (text(&body["status"]), text(summary))
         };
         bodies.map(pair).collect()
+    }
+
+    /// What people were told of holds for this reason.
+    pub fn told_of_hold(&self, hold: &str) -> usize {
+        let told = self.told("rollback");
+        let reason = |post: &Post| post.json()["alerts"][0]["annotations"]["reason"].clone();
+        told.iter().filter(|post| reason(post) == hold).count()
+    }
+
+    /// Waits until people were told of a hold for this reason.
+    pub async fn hears_hold(&self, hold: &str) -> Post {
+        let what = format!("{hold} is heard");
+        self.ops
+            .wait_for(&what, PATIENCE, |body| {
+                body["alerts"][0]["annotations"]["reason"] == hold
+            })
+            .await
     }
 
     /// Waits for a message of this alertname and status.
