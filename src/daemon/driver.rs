@@ -172,6 +172,11 @@ impl<M: Machine + 'static> Driver<M> {
             lane: Lane::Soon,
         };
         let mut buffer = Changes::default();
+        // What was handed over before the start comes before the inbox: a teller that reads posts before
+        // its configuration knows nobody to tell.
+        while let Ok(input) = inputs.try_recv() {
+            self.take(input, now, &mut buffer, &mut pending);
+        }
         port.hint();
         loop {
             let wake = self.machine.wake_at();
@@ -421,3 +426,7 @@ async fn sleep_until(at: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+#[path = "driver_tests.rs"]
+mod tests;
