@@ -26,14 +26,10 @@ pub struct Args {
         hide = true
     )]
     lease_seconds: u64,
-    /// Where the resolver's configuration is: its first nameserver is one of the self-checks.
-    #[arg(
-        long,
-        env = "HOLDFAST_RESOLV_CONF",
-        default_value = "/etc/resolv.conf",
-        hide = true
-    )]
-    resolv_conf: PathBuf,
+    /// The nameserver that is asked whether Holdfast's own network works, if it is not the first of
+    /// `/etc/resolv.conf`.
+    #[arg(long, env = "HOLDFAST_NAMESERVER", hide = true)]
+    nameserver: Option<std::net::SocketAddr>,
 }
 
 /// Runs until SIGTERM or SIGINT: 0 after a clean stop, 1 on a start fault, 2 if a task died.
@@ -45,7 +41,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let options = Options {
         config: args.config,
         lease,
-        resolver: args.resolv_conf,
+        nameserver: args.nameserver,
         hook: None,
     };
     let running = match lifecycle::start(options).await {

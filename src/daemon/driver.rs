@@ -126,6 +126,17 @@ pub enum Ended {
 /// Somebody who is told of every committed batch.
 pub type Committed = Arc<dyn Fn(&[Change]) + Send + Sync>;
 
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It is in the store: what follows from it may be done.
+    Committed,
+    /// Somebody else owns the role now: it never will be.
+    Fenced,
+    /// The store was away when the process had to end: nobody may act on it.
+    Abandoned,
+}
+
 /// What a driver does its work with.
 pub struct Driver<M: Machine> {
     /// The machine.
@@ -165,7 +176,9 @@ impl<M: Machine + 'static> Driver<M> {
         mut inputs: mpsc::Receiver<Input<M>>,
         stop: CancellationToken,
     ) -> Ended {
-        let mut read = self.store.cursor(self.fence.role).await.unwrap_or_default();
+        let Some(mut read) = self.cursor(&stop).await else {
+            return Ended::Stopped;
+        };
         let mut now = self.clock.now();
         let mut batches = 0_u64;
         let mut pending = Pending {
@@ -175,8 +188,8 @@ impl<M: Machine + 'static> Driver<M> {
             lane: Lane::Soon,
         };
         let mut buffer = Changes::default();
-        // What the machine was handed before it starts (its configuration, above all) comes before what
-        // stands in its inbox: a teller without routes would tell nobody.
+        // What was handed over before the start (the configuration, the term) comes before the posts that
+        // wait since the last process: without it they would be read, and nothing would follow from them.
         while let Ok(input) = inputs.try_recv() {
             self.take(input, now, &mut buffer, &mut pending);
         }
@@ -224,13 +237,36 @@ impl<M: Machine + 'static> Driver<M> {
             let full = pending.changes.len() >= BATCH_MAX;
             if stopping || due || full || pending.lane == Lane::Now {
                 batches += 1;
-                if self.commit(&mut pending, batches, now, &stop).await == Ended::Fenced {
-                    return Ended::Fenced;
+                match self.commit(&mut pending, batches, now, &stop).await {
+                    Fate::Committed => {}
+                    Fate::Fenced => return Ended::Fenced,
+                    Fate::Abandoned => return Ended::Stopped,
                 }
             }
             if stopping {
                 return Ended::Stopped;
             }
+        }
+    }
+
+    /// How far the role has read; none: stopped before the store answered. A guess would have it read
+    /// everything again.
+    async fn cursor(&self, stop: &CancellationToken) -> Option<Seq> {
+        let mut pause = RETRY.0;
+        loop {
+            let role = self.fence.role;
+            match self.store.cursor(role).await {
+                Ok(seq) => return Some(seq),
+                Err(error) => {
+                    warn!(role = role.as_str(), %error, "the {}'s place cannot be read", role.as_str());
+                }
+            }
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return None,
+                () = tokio::time::sleep(pause) => {}
+            }
+            pause = (pause * 2).min(RETRY.1);
         }
     }
 
@@ -310,7 +346,7 @@ impl<M: Machine + 'static> Driver<M> {
         number: u64,
         now: Timestamp,
         stop: &CancellationToken,
-    ) -> Ended {
+    ) -> Fate {
         pending.since = None;
         pending.lane = Lane::Soon;
         let changes = std::mem::take(&mut pending.changes);
@@ -326,8 +362,11 @@ impl<M: Machine + 'static> Driver<M> {
                 at: now,
                 changes,
             };
-            if self.commit_batch(&batch, stop).await == Ended::Fenced {
-                return Ended::Fenced;
+            let fate = self.commit_batch(&batch, stop).await;
+            if fate != Fate::Committed {
+                // Whoever waits for an answer hears that there is none.
+                pending.replies.clear();
+                return fate;
             }
             (self.committed)(&batch.changes);
             self.hand_over_needs(&batch.changes).await;
@@ -336,10 +375,10 @@ impl<M: Machine + 'static> Driver<M> {
             // Who gave the command may have gone; its effect stands.
             drop(sender.send(reply));
         }
-        Ended::Stopped
+        Fate::Committed
     }
 
-    async fn commit_batch(&self, batch: &Batch, stop: &CancellationToken) -> Ended {
+    async fn commit_batch(&self, batch: &Batch, stop: &CancellationToken) -> Fate {
         let role = self.fence.role.as_str();
         let mut pause = RETRY.0;
         let mut failed = false;
@@ -354,11 +393,11 @@ impl<M: Machine + 'static> Driver<M> {
                     if failed {
                         info!(role, "the store takes the {role}'s changes again");
                     }
-                    return Ended::Stopped;
+                    return Fate::Committed;
                 }
                 Err(CommitError::Fenced) => {
                     warn!(role, "the {role} is owned by somebody else now; stopping");
-                    return Ended::Fenced;
+                    return Fate::Fenced;
                 }
                 Err(error) => {
                     if !failed {
@@ -368,7 +407,7 @@ impl<M: Machine + 'static> Driver<M> {
                     failed = true;
                     if stop.is_cancelled() && pause >= RETRY.1 {
                         warn!(role, "stopping with changes that the store did not take");
-                        return Ended::Stopped;
+                        return Fate::Abandoned;
                     }
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(RETRY.1);
@@ -429,3 +468,7 @@ async fn sleep_until(at: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+#[path = "driver_tests.rs"]
+mod tests;

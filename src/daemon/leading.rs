@@ -114,6 +114,12 @@ impl Leading {
         );
         self.metrics.leader.set(1);
         self.hints.set_leader(Some(begun.clone()));
+        // What was committed or seen between the first reading and now was nobody's to pass on.
+        begun.teller.hint();
+        begun.steward.hint();
+        for sighting in self.sightings().await {
+            begun.steward.send(StewardEvent::Sighting(sighting)).await;
+        }
         while self.leads(term) && !stop.is_cancelled() {
             // Biased: a stop or a loop that was fenced wins over news.
             tokio::select! {

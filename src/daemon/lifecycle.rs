@@ -72,9 +72,8 @@ pub struct Options {
     pub config: PathBuf,
     /// How long the lease lasts.
     pub lease: LeaseTimes,
-    /// Where the resolver's configuration is: its first nameserver is asked when Holdfast doubts its own
-    /// network.
-    pub resolver: PathBuf,
+    /// Who is asked whether Holdfast's own network works; none: the first nameserver of the system.
+    pub nameserver: Option<SocketAddr>,
     /// Somebody who wants to hear of every commit.
     pub hook: Option<Committed>,
 }
@@ -189,7 +188,7 @@ pub async fn start(options: Options) -> Result<Running, StartError> {
     let (feed_sender, feed) = mpsc::channel(QUEUE);
     judge_port.send(JudgeEvent::Spec(config.spec.clone())).await;
     start_judge(&shared, judge_inputs, feed).await?;
-    let looker = start_prober(&shared, clients.as_ref(), &options.resolver, feed_sender);
+    let looker = start_prober(&shared, clients.as_ref(), options.nameserver, feed_sender);
     let cluster = clients.is_some();
     let leadership = start_cluster(&shared, clients, options.lease, fit);
     let standing = Arc::new(Mutex::new(reloader::standing(&config, &shared.clock)));
@@ -330,10 +329,10 @@ async fn start_judge(
 fn start_prober(
     shared: &Shared,
     clients: Option<&Clients>,
-    resolver: &Path,
+    nameserver: Option<SocketAddr>,
     output: mpsc::Sender<JudgeEvent>,
 ) -> super::prober::ProberHandle {
-    let nameserver = selfcheck::nameserver(resolver);
+    let nameserver = nameserver.or_else(|| selfcheck::nameserver(Path::new("/etc/resolv.conf")));
     let api_server = clients.map(|clients| clients.address.clone());
     Prober {
         tasks: shared.tasks.clone(),

@@ -74,6 +74,8 @@ enum Left {
     Nothing,
     /// The same again, after a pause.
     Again,
+    /// The same again, the claim included.
+    Unclaimed,
 }
 
 /// What is remembered between turns; a restart begins with nothing, which costs at most a superfluous look.
@@ -111,7 +113,7 @@ impl Remediator {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                Some((id, left)) = working.next() => memory.finished(id, left),
+                Some((id, claim, left)) = working.next() => memory.finished(id, claim, left),
                 _ = ticks.tick() => {}
                 () = self.hint.notified() => {}
                 Ok(()) = leadership.changed() => { leadership.borrow_and_update(); }
@@ -124,7 +126,7 @@ impl Remediator {
                 memory.busy.insert(id, rollback.target.clone());
                 memory.unclaimed.remove(&id);
                 let worker = worker.clone();
-                working.push(async move { (id, worker.turn(rollback, claim).await) });
+                working.push(async move { (id, claim, worker.turn(rollback, claim).await) });
             }
         }
         while working.next().await.is_some() {}
@@ -213,13 +215,17 @@ impl Remediator {
 // === impl Memory ===
 
 impl Memory {
-    fn finished(&mut self, id: RollbackId, left: Left) {
+    fn finished(&mut self, id: RollbackId, claimed: Option<Term>, left: Left) {
         self.busy.remove(&id);
         match left {
             Left::Nothing => {
                 self.pauses.remove(&id);
             }
-            Left::Again => {
+            Left::Again | Left::Unclaimed => {
+                // Until it is claimed in this term, an older leader's patch may still find its precondition.
+                if left == Left::Unclaimed && self.term == claimed {
+                    self.unclaimed.insert(id);
+                }
                 let times = self.pauses.get(&id).map_or(0, |(_, times)| *times);
                 let pause = PAUSE.saturating_mul(1 << times.min(16)).min(PAUSE_MAX);
                 self.pauses.insert(id, (Instant::now() + pause, times + 1));
@@ -247,7 +253,8 @@ impl Worker {
             Err(error) => {
                 tracing::warn!(rollback = %id, error = call::chain(&error),
                     "rollback {id} cannot go on; trying again");
-                Left::Again
+                // Claiming twice does nothing; not to claim at all would.
+                claim.map_or(Left::Again, |_| Left::Unclaimed)
             }
         }
     }
@@ -272,7 +279,7 @@ impl Worker {
                 .await
                 .is_none()
             {
-                return Ok(Left::Again);
+                return Ok(Left::Unclaimed);
             }
         }
         if rollback.duty() == Duty::Wait {

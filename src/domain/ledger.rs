@@ -105,17 +105,15 @@ impl Ledger {
     }
 
     fn begin(&mut self, rollout: &Rollout, at: Timestamp) {
+        // Also if others came after it: whoever takes over reads facts from the store and finds them again
+        // in an inbox. A number is never given twice, so the same id is the same rollout.
+        if self.rollouts.iter().any(|known| known.id == rollout.id) {
+            return;
+        }
         let entry = self.entry(rollout.id.template, at);
         entry.revision = Some(rollout.id.revision);
         if entry.proven.is_none() {
             entry.kept = Duration::ZERO;
-        }
-        if self
-            .rollouts
-            .last()
-            .is_some_and(|last| last.id == rollout.id)
-        {
-            return;
         }
         self.rollouts.push(rollout.clone());
         if self.rollouts.len() > REMEMBERED_MAX {
@@ -376,5 +374,18 @@ mod tests {
             0
         );
         assert_eq!(ledger.reapplied(template("v1"), Timestamp::from_secs(0)), 0);
+    }
+
+    #[test]
+    fn facts_that_come_twice_change_nothing() {
+        let mut facts = vec![
+            (1, rollout("v1", 1, 1, None)),
+            (2, rollout("v2", 2, 2, None)),
+            (3, rollout("v1", 3, 3, Some(RollbackId(Digest::of(&["r"]))))),
+        ];
+        let once = ledger(facts.clone());
+        // Read from the store by whoever takes over, and found again in an inbox.
+        facts.extend(facts.clone());
+        assert_eq!(ledger(facts), once);
     }
 }

@@ -639,3 +639,7 @@ fn annotations(
     }
     annotations
 }
+
+#[cfg(test)]
+#[path = "monitor_tests.rs"]
+mod tests;

@@ -7,13 +7,14 @@
 //!
 //! An episode whose *firing* and *resolved* both still stand here untouched is cancelled whole. It is
 //! untouched only if this very term inserted it and nothing of it was tried: a predecessor may have sent
-//! a delivery and died before it could record the attempt, and then *resolved* is owed.
+//! a delivery and died before it could record the attempt, and then *resolved* is owed. What Holdfast says
+//! of itself is never cancelled: that nobody watched for a while is news also when it is over.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::delivery::{Attempt, Delivery, DeliveryState, Reason, Status};
-use super::id::{DeliveryId, Digest, Name};
+use super::id::{DeliveryId, Digest, Name, TenantId};
 use super::rollback::Term;
 use super::time::Timestamp;
 
@@ -264,9 +265,8 @@ impl Thread {
         let (_, head) = self.queue.first_key_value()?;
         let untouched = |delivery: &Delivery| delivery.attempts == 0 && delivery.term == term;
         let first = head.message.status == Status::Firing && head.message.reason == Reason::First;
-        // That Holdfast was blind for a while is news even when it is over: while it lasted, nobody could
-        // be told, and nothing was watched.
-        let own = head.message.labels.get("tenant").map(String::as_str) == Some("holdfast");
+        let tenant = head.message.labels.get("tenant");
+        let own = tenant.is_some_and(|tenant| tenant == TenantId::own().0.as_str());
         if self.in_flight || !first || own {
             return None;
         }

@@ -21,13 +21,13 @@ use super::observation::{Fault, Finding, Observation, Stage};
 use super::sample::{Blind, Reading, Sample};
 
 /// How long an outcome may wait for a self-check: less than anybody notices, more than a healthy
-/// cluster's API server or DNS ever needs to accept a connection or to answer a packet.
+/// cluster's API server or DNS ever needs to answer a packet.
 pub const SELF_CHECK_PATIENCE: Duration = Duration::from_millis(250);
 
 /// What the self-checks said in the moment of a look; `None` for one that is not configured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SelfChecks {
-    /// A connection to the API server was opened.
+    /// The API server answered, whatever it said.
     pub api_server: Option<bool>,
     /// The nameserver answered, whatever it said.
     pub dns: Option<bool>,

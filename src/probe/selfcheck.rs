@@ -1,12 +1,14 @@
-//! Holdfast's own eyes: can it open a connection to the API server, does its nameserver answer?
+//! Holdfast's own eyes: does the API server answer, does its nameserver?
 //!
 //! Asked only when a look at a target got no answer at all, and then at most once in
 //! [`SELF_CHECK_PATIENCE`]: when a thousand probes fail in the same moment they share one check. What is
-//! asked does not matter, only that anything comes back.
+//! asked does not matter, only that anything comes back. That a connection is opened is no answer: a
+//! sidecar or a gateway on this side of the break opens any.
 
 use std::net::SocketAddr;
 use std::path::Path;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -60,8 +62,8 @@ impl SelfCheck {
 
     async fn api_server(&self) -> Option<bool> {
         let address = self.api_server.as_ref()?;
-        let opened = tokio::time::timeout(SELF_CHECK_PATIENCE, TcpStream::connect(address)).await;
-        Some(matches!(opened, Ok(Ok(_))))
+        let answered = tokio::time::timeout(SELF_CHECK_PATIENCE, knock(address)).await;
+        Some(matches!(answered, Ok(Ok(()))))
     }
 
     async fn dns(&self) -> Option<bool> {
@@ -86,6 +88,15 @@ fn first_nameserver(text: &str) -> Option<SocketAddr> {
         // A scope (`fe80::1%eth0`) is left to the resolver; such a server is not asked.
         Some(SocketAddr::new(words.next()?.parse().ok()?, 53))
     })
+}
+
+/// Asks in plain HTTP, which an API server answers in one round trip also where it expects TLS: it says
+/// that it does. Any byte is an answer.
+async fn knock(address: &str) -> std::io::Result<()> {
+    const QUESTION: &[u8] = b"GET /livez HTTP/1.1\r\nHost: kubernetes\r\nConnection: close\r\n\r\n";
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(QUESTION).await?;
+    stream.read_u8().await.map(|_| ())
 }
 
 /// Asks for the root's nameservers, which any resolver answers or refuses: both are answers.
@@ -114,6 +125,7 @@ async fn ask(nameserver: SocketAddr) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::stand_in::{Act, StandIn};
     use tokio::net::TcpListener;
 
     async fn closed_port() -> String {
@@ -122,13 +134,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_api_server_that_takes_connections_is_seen() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
+    async fn an_api_server_that_answers_is_seen() {
+        let server = StandIn::new(|_| Act::status("400 Bad Request")).await;
+        let address = server.address().to_string();
         let checks = SelfCheck::new(Some(address), None).look().await;
         assert_eq!(checks.api_server, Some(true));
         assert_eq!(checks.dns, None);
         assert!(!checks.blind());
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_opened_and_silent_is_no_answer() {
+        for act in [|| Act::Silence, || Act::Close] {
+            let server = StandIn::new(move |_| act()).await;
+            let address = server.address().to_string();
+            let checks = SelfCheck::new(Some(address), None).look().await;
+            assert_eq!(checks.api_server, Some(false));
+        }
     }
 
     #[tokio::test]

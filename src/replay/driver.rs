@@ -99,14 +99,18 @@ impl Replay {
         let until = self.now + by;
         while let Some(due) = self.due().filter(|due| *due <= until) {
             self.now = self.now.max(due);
-            let mut out = Changes::default();
-            self.judge.wake(self.now, &mut out);
-            self.teller.wake(self.now, &mut out);
-            self.steward.wake(self.now, &mut out);
-            self.commit(out);
+            self.wake();
             self.settle();
         }
         self.now = until;
+    }
+
+    fn wake(&mut self) {
+        let mut out = Changes::default();
+        self.judge.wake(self.now, &mut out);
+        self.teller.wake(self.now, &mut out);
+        self.steward.wake(self.now, &mut out);
+        self.commit(out);
     }
 
     fn due(&self) -> Option<Timestamp> {
@@ -162,13 +166,20 @@ impl Replay {
         out.reply
     }
 
+    /// Until every inbox is read; what is due by then without waiting is done as well.
     fn settle(&mut self) {
-        while let Some((role, post)) = self.posts.pop_front() {
-            match role {
-                Role::Judge => self.judge_takes(&JudgeEvent::Post(Box::new(post))),
-                Role::Teller => self.teller_takes(&TellerEvent::Post(Box::new(post))),
-                Role::Steward => self.steward_takes(&StewardEvent::Post(Box::new(post))),
-            };
+        loop {
+            while let Some((role, post)) = self.posts.pop_front() {
+                match role {
+                    Role::Judge => self.judge_takes(&JudgeEvent::Post(Box::new(post))),
+                    Role::Teller => self.teller_takes(&TellerEvent::Post(Box::new(post))),
+                    Role::Steward => self.steward_takes(&StewardEvent::Post(Box::new(post))),
+                };
+            }
+            if self.due().is_none_or(|due| due > self.now) {
+                return;
+            }
+            self.wake();
         }
     }
 

@@ -653,3 +653,6 @@ fn an_http_probe_is_judged_by_its_row_of_failures() {
     to ops: acme: up is as promised again (0) [resolved]
     ");
 }
+
+#[path = "restarts.rs"]
+mod restarts;

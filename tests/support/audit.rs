@@ -107,10 +107,16 @@ pub struct Audit(pub Vec<Entry>);
 impl Audit {
     /// Reads the whole log; a line still being written is left for the next look.
     pub fn read(path: &Path) -> Self {
+        Self::read_about(path, "")
+    }
+
+    /// Reads the lines in which a word stands.
+    pub fn read_about(path: &Path, word: &str) -> Self {
         let text = std::fs::read_to_string(path).unwrap_or_default();
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         let entries = whole
             .lines()
+            .filter(|line| line.contains(word))
             .map(|line| {
                 serde_json::from_str(line)
                     .unwrap_or_else(|error| panic!("odd line in the audit log: {error}: {line}"))

@@ -120,6 +120,12 @@ impl ControlPlane {
         Audit::read(&self.folder.join("audit.log"))
     }
 
+    /// The same for one story's namespace, without reading what is said of the others.
+    pub fn audit_of(&self, namespace: &str) -> Audit {
+        let path = self.folder.join("audit.log");
+        Audit::read_about(&path, namespace).in_namespace(namespace)
+    }
+
     fn certificate(&self) -> PathBuf {
         self.folder.join("certificates/apiserver.crt")
     }

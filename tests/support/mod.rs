@@ -16,6 +16,7 @@
 
 pub mod assets;
 pub mod audit;
+pub mod backend;
 pub mod configmap;
 pub mod controlplane;
 pub mod daemon;
@@ -23,6 +24,7 @@ pub mod doorway;
 pub mod eventually;
 pub mod faults;
 pub mod kubectl;
+pub mod nameserver;
 pub mod process;
 pub mod prometheus;
 pub mod receiver;

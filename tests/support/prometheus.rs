@@ -3,7 +3,7 @@
 //! Targets come from a file that Prometheus watches, so they can change while it runs, as pods do.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -82,6 +82,11 @@ impl Prometheus {
         write_targets(&self.folder, targets);
     }
 
+    /// The folder to hand to `write_targets`, for a task that follows pods.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Asks an instant query and gives the result's vector.
     ///
     /// # Errors
@@ -147,7 +152,7 @@ scrape_configs:
 ";
 
 /// Written beside and moved in, so that Prometheus never reads half a file.
-fn write_targets(folder: &std::path::Path, targets: &[Target]) {
+pub fn write_targets(folder: &Path, targets: &[Target]) {
     let groups: Vec<Value> = targets
         .iter()
         .map(|target| {

@@ -12,6 +12,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, Response, StatusCode, Uri, header};
+use futures::StreamExt as _;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
@@ -31,8 +32,10 @@ pub enum Behaviour {
     },
     /// Reads the request and never answers.
     Hang,
-    /// Promises a body, sends some of it and closes.
+    /// Answers 200 and promises a body, sends some of it and closes.
     CloseMidBody,
+    /// Reads the request and closes without a word.
+    CloseUnanswered,
     /// Answers 200, but late.
     Slow(Duration),
 }
@@ -278,6 +281,10 @@ async fn receive(
                 .insert(header::CONTENT_LENGTH, 100.into());
             response
         }
+        Behaviour::CloseUnanswered => {
+            keep(post);
+            respond(200, Body::from_stream(futures::stream::iter([broken()])))
+        }
         Behaviour::Slow(delay) => {
             tokio::time::sleep(delay).await;
             keep(post);
@@ -292,11 +299,17 @@ fn respond(status: u16, body: Body) -> Response<Body> {
     response
 }
 
-/// A body that breaks off: hyper drops the connection at its error.
+/// A body that breaks off: hyper drops the connection at its error, and what it has not sent by then
+/// with it. So the error comes only when head and half have left.
 fn half_a_body() -> Body {
-    let broken = std::io::Error::other("closed on demand");
-    Body::from_stream(futures::stream::iter([
-        Ok(Bytes::from_static(b"half")),
-        Err(broken),
-    ]))
+    let half = futures::stream::iter([Ok(Bytes::from_static(b"half"))]);
+    let end = futures::stream::once(async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        broken()
+    });
+    Body::from_stream(half.chain(end))
+}
+
+fn broken() -> Result<Bytes, std::io::Error> {
+    Err(std::io::Error::other("closed on demand"))
 }

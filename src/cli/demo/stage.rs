@@ -84,7 +84,7 @@ impl Stage {
         let options = Options {
             config: folder.join("config"),
             lease,
-            resolver: "/etc/resolv.conf".into(),
+            nameserver: None,
             hook: Some(hook),
         };
         let running = lifecycle::start(options).await?;

@@ -257,7 +257,7 @@ async fn a_refused_connection_is_bad_while_holdfast_sees_and_void_while_it_does_
         port: address.port(),
     });
     let id: ProbeId = "acme/db".parse().unwrap();
-    let api_server = StandIn::new(|_| Act::Close).await;
+    let api_server = StandIn::new(|_| Act::status("400 Bad Request")).await;
     for (api_server, expected) in [
         (api_server.address(), Outcome::Bad),
         (nobody().await, Outcome::Void),

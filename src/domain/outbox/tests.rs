@@ -130,12 +130,17 @@ fn nothing_is_cancelled_that_may_have_left() {
         term: Term(6),
         ..first.clone()
     };
-    // Tried before; inserted by a predecessor; the first telling is out already; not over yet.
+    let mut own = first.clone();
+    let labels = &mut own.message.labels;
+    labels.insert("tenant".into(), "holdfast".into());
+    // Tried before; inserted by a predecessor; the first telling is out already; not over yet; of
+    // Holdfast's own blindness.
     let cases = [
         vec![tried, resolved.clone()],
         vec![inherited, resolved.clone()],
         vec![raised.clone(), resolved.clone()],
         vec![first.clone(), raised],
+        vec![own, resolved.clone()],
     ];
     for case in cases {
         let cancelled = Outbox::new(TERM).load(case.clone());

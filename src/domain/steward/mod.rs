@@ -54,6 +54,8 @@ pub struct Steward {
     ledgers: HashMap<WorkloadRef, Ledger>,
     seen: HashMap<WorkloadRef, Seen>,
     petitions: BTreeMap<PetitionId, Standing>,
+    /// Answers to petitions that do not stand any more: their end may still wait in the inbox.
+    answers: BTreeMap<PetitionId, Answered>,
     rollbacks: BTreeMap<RollbackId, Rollback>,
     again: Option<Timestamp>,
 }
@@ -64,6 +66,26 @@ struct Standing {
     petition: Petition,
     told: Vec<(Hold, DecisionId)>,
     answered: Option<RollbackId>,
+}
+
+/// What was answered to a petition before this process.
+#[derive(Debug, Default)]
+struct Answered {
+    told: Vec<(Hold, DecisionId)>,
+    rollback: Option<RollbackId>,
+}
+
+// === impl Standing ===
+
+impl Standing {
+    fn new(petition: Petition, answers: &mut BTreeMap<PetitionId, Answered>) -> Self {
+        let Answered { told, rollback } = answers.remove(&petition.id).unwrap_or_default();
+        Self {
+            petition,
+            told,
+            answered: rollback,
+        }
+    }
 }
 
 // === impl Steward ===
@@ -82,23 +104,20 @@ impl Steward {
         for fact in &facts {
             ledgers.entry(fact.target.clone()).or_default().apply(fact);
         }
+        let mut answers: BTreeMap<PetitionId, Answered> = BTreeMap::new();
+        for decision in &decisions {
+            let Some(id) = decision.petition else {
+                continue;
+            };
+            let answered = answers.entry(id).or_default();
+            match &decision.verdict {
+                Verdict::Hold(hold) => answered.told.push((*hold, decision.id)),
+                Verdict::RollBack { rollback, .. } => answered.rollback = Some(*rollback),
+            }
+        }
         let petitions = petitions
             .into_iter()
-            .map(|petition| {
-                let mut standing = Standing {
-                    petition,
-                    told: Vec::new(),
-                    answered: None,
-                };
-                let id = standing.petition.id;
-                for decision in decisions.iter().filter(|d| d.petition == Some(id)) {
-                    match &decision.verdict {
-                        Verdict::Hold(hold) => standing.told.push((*hold, decision.id)),
-                        Verdict::RollBack { rollback, .. } => standing.answered = Some(*rollback),
-                    }
-                }
-                (id, standing)
-            })
+            .map(|petition| (petition.id, Standing::new(petition, &mut answers)))
             .collect();
         Self {
             term: Term::default(),
@@ -107,6 +126,7 @@ impl Steward {
             ledgers,
             seen: HashMap::new(),
             petitions,
+            answers,
             rollbacks: rollbacks
                 .into_iter()
                 .map(|rollback| (rollback.id, rollback))
@@ -132,24 +152,22 @@ impl Steward {
     fn petition(&mut self, petition: &Petition, now: Timestamp, out: &mut Changes) {
         let id = petition.id;
         if !petition.standing {
-            if let Some(standing) = self.petitions.remove(&id) {
-                self.all_clear(&standing, now, out);
-            }
+            let known = self.petitions.remove(&id);
+            let standing =
+                known.unwrap_or_else(|| Standing::new(petition.clone(), &mut self.answers));
+            self.all_clear(&standing, now, out);
+            self.call_off(&standing, now, out);
             return;
         }
         match self.petitions.get_mut(&id) {
             Some(standing) => standing.petition = petition.clone(),
             None => {
-                let standing = Standing {
-                    petition: petition.clone(),
-                    told: Vec::new(),
-                    answered: None,
-                };
+                let standing = Standing::new(petition.clone(), &mut self.answers);
                 self.petitions.insert(id, standing);
             }
         }
-        self.decide(id, now, out);
-        self.schedule(now);
+        // Not at once: what comes behind it in the inbox may take it back. After a restart that is likely.
+        self.again = Some(now);
     }
 
     /// What was told about a breach is told to be over when the breach is.
@@ -170,12 +188,30 @@ impl Steward {
         }
     }
 
+    /// A rollback that was asked for and not begun is not wanted any more when the breach is over: so a
+    /// process that was away for long does not act on what it had decided then. Once the intent is on
+    /// record the patch may have been sent, and the rollback goes on.
+    fn call_off(&mut self, standing: &Standing, now: Timestamp, out: &mut Changes) {
+        let row = standing.answered.and_then(|id| self.rollbacks.get(&id));
+        let Some(mut row) = row.filter(|row| row.stage == Stage::Requested).cloned() else {
+            return;
+        };
+        let blamed_still = self
+            .petitions
+            .values()
+            .any(|other| other.petition.blames.as_ref() == Ok(&row.rollout));
+        if !blamed_still && row.supersede("the breach was over before anything was done", now) {
+            self.moved(&Stage::Requested, row, now, out);
+        }
+    }
+
     fn schedule(&mut self, now: Timestamp) {
         let open = self
             .petitions
             .values()
             .any(|standing| !self.is_answered(standing));
-        self.again = open.then(|| now + ANEW);
+        let anew = now + ANEW;
+        self.again = open.then(|| self.again.map_or(anew, |again| again.min(anew)));
     }
 
     fn is_answered(&self, standing: &Standing) -> bool {
@@ -342,7 +378,13 @@ impl Machine for Steward {
             }
             StewardEvent::Sighting(sighting) => match sighting {
                 Sighting::Seen(seen) => {
-                    self.seen.insert(seen.target.clone(), (**seen).clone());
+                    // Who takes over is given a look of the judge's too, which may be an older one.
+                    let known = self.seen.get(&seen.target);
+                    if known.is_none_or(|known| {
+                        known.uid != seen.uid || known.generation <= seen.generation
+                    }) {
+                        self.seen.insert(seen.target.clone(), (**seen).clone());
+                    }
                 }
                 Sighting::Gone { target, .. } => {
                     self.seen.remove(target);
@@ -375,6 +417,7 @@ impl Machine for Steward {
         self.rollbacks.retain(|_, rollback| {
             !rollback.stage.terminal() || rollback.requested > now - (DAY * 2)
         });
+        self.again = None;
         self.schedule(now);
     }
 

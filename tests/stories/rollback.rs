@@ -1,0 +1,216 @@
+//! A bad release is rolled back, exactly once, and everybody is told.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::scene::{OBJECTIVE, PATIENCE, Plan, QUIET, Scene, TENANT, WORKLOAD};
+use crate::support::eventually::{eventually, never};
+
+const BAD: &str = "shop:v2-err20";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_that_fails_a_fifth_of_its_requests_is_rolled_back_exactly_once() {
+    let scene = Plan::new("rollback").set().await;
+    scene.proven("shop:v1").await;
+    let before = scene.deployment().await;
+    let template_of_v1 = before.spec.unwrap().template;
+
+    scene.release(BAD).await;
+    eventually("a customer is let down", PATIENCE, || async {
+        match scene.traffic.counts().failed() {
+            0 => Err("all is well"),
+            _ => Ok(()),
+        }
+    })
+    .await;
+    let first_error = Instant::now();
+    scene.undone().await;
+    let undone = first_error.elapsed();
+    let rollback = scene.rollback(1, "succeeded").await;
+    let verified = first_error.elapsed();
+    eprintln!("first error → undone {undone:.1?} → verified {verified:.1?}");
+
+    // v1's template is back, whole, and its pods serve.
+    let after = scene.rolled_out().await;
+    assert_eq!(after.spec.unwrap().template, template_of_v1);
+    let annotations = after.metadata.annotations.unwrap();
+    assert_eq!(
+        annotations["holdfast.dev/rollback-id"],
+        rollback["id"].as_str().unwrap()
+    );
+    requests_are_good(&scene).await;
+
+    // Told: the alert fires and is resolved, the rollback begins and ends, each once for a key.
+    scene.hears(OBJECTIVE, "resolved").await;
+    scene.hears("rollback", "resolved").await;
+    never("a second patch", QUIET, || async {
+        let undos = scene.undos();
+        if undos.count() == 1 {
+            Ok(())
+        } else {
+            Err(undos.to_string())
+        }
+    })
+    .await;
+    let of_alert = scene.told_of(OBJECTIVE);
+    let statuses: Vec<&str> = of_alert.iter().map(|(status, _)| status.as_str()).collect();
+    assert_eq!(statuses, ["firing", "resolved"], "{of_alert:?}");
+    let of_rollback = scene.told_of("rollback");
+    let summaries: Vec<&str> = of_rollback.iter().map(|(_, text)| text.as_str()).collect();
+    assert_eq!(
+        summaries,
+        [
+            "acme/shop: rolling back",
+            "acme/shop: rolled back, verifying",
+            "acme/shop: the rollback helped",
+        ]
+    );
+    for (key, count) in scene.ops.accepted_by_key() {
+        assert_eq!(
+            count, 1,
+            "{key} was sent {count} times to a receiver that took it"
+        );
+    }
+
+    // The audit log: one patch of the Deployment altogether, and it was accepted.
+    let patches = scene.patches();
+    assert_eq!(patches.count(), 1, "{patches}");
+    assert_eq!(patches.accepted().count(), 1, "{patches}");
+    scene.assert_nothing_forbidden();
+
+    decision_has_its_evidence(&scene, &rollback).await;
+    assert_eq!(scene.trust_now(BAD).await.as_deref(), Some("quarantined"));
+    assert_eq!(scene.trust_now("shop:v1").await.as_deref(), Some("proven"));
+    event_is_on_the_deployment(&scene);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_release_applied_again_is_judged_again_once_and_then_held() {
+    let scene = Plan::new("reapplied")
+        .workload("cooldown", "1h")
+        .set()
+        .await;
+    scene.proven("shop:v1").await;
+    scene.release(BAD).await;
+    let first = scene.rollback(1, "succeeded").await;
+    scene.hears(OBJECTIVE, "resolved").await;
+
+    // Again, by a person: held as long as the cooldown lasts …
+    scene.release(BAD).await;
+    scene.held("cooldown").await;
+    scene.hears_hold("cooldown").await;
+    assert_eq!(scene.undos().count(), 1, "{}", scene.undos());
+    assert_eq!(scene.image().await, BAD);
+
+    // … and rolled back when it is over: a rollback of its own, since it is a rollout of its own.
+    let cooldown = format!("/tenants/{TENANT}/workloads/{WORKLOAD}/cooldown");
+    scene.configure(&[(&cooldown, "1s".into())]);
+    let second = scene.rollback(2, "succeeded").await;
+    assert_ne!(first["id"], second["id"]);
+    assert_eq!(first["to"], second["to"]);
+
+    // A third time within a day: somebody insists, and Holdfast does not.
+    scene.release(BAD).await;
+    scene.held("reapplied").await;
+    scene.hears_hold("reapplied").await;
+    never("a loop", QUIET, || async {
+        let undos = scene.undos();
+        if undos.count() == 2 {
+            Ok(())
+        } else {
+            Err(undos.to_string())
+        }
+    })
+    .await;
+    assert_eq!(scene.image().await, BAD, "it stays as the person wants it");
+    assert_eq!(scene.rollbacks().await.len(), 2);
+    for hold in ["cooldown", "reapplied"] {
+        assert_eq!(scene.told_of_hold(hold), 1, "{hold} is told once");
+    }
+    assert_eq!(scene.trust_now(BAD).await.as_deref(), Some("quarantined"));
+    scene.assert_nothing_forbidden();
+}
+
+/// From now on no request fails, for as long as a breach would take to show.
+async fn requests_are_good(scene: &Scene) {
+    let counts = |scene: &Scene| {
+        let counts = scene.traffic.counts();
+        (counts.answered(), counts.failed())
+    };
+    // A request that was under way when the last pod of v2 ended may still count.
+    let (answered, _) = counts(scene);
+    eventually("customers are served on", PATIENCE, || async {
+        if counts(scene).0 > answered + 20 {
+            Ok(())
+        } else {
+            Err("not yet")
+        }
+    })
+    .await;
+    let (answered, failed) = counts(scene);
+    eventually("customers are served on", PATIENCE, || async {
+        if counts(scene).0 > answered + 60 {
+            Ok(())
+        } else {
+            Err("not yet")
+        }
+    })
+    .await;
+    assert_eq!(counts(scene).1, failed, "requests still fail");
+}
+
+async fn decision_has_its_evidence(scene: &Scene, rollback: &Value) {
+    let decisions = scene.decisions().await;
+    let acted: Vec<&Value> = decisions
+        .iter()
+        .filter(|decision| decision["verdict"] == "roll-back")
+        .collect();
+    assert_eq!(acted.len(), 1, "{decisions:#?}");
+    let decision = acted[0];
+    assert_eq!(decision["id"], rollback["decision"]);
+    assert_eq!(decision["rollback"], rollback["id"]);
+    assert_eq!(decision["mode"], "act");
+    let evidence = decision["evidence"].as_array().unwrap();
+    assert_eq!(
+        evidence.len(),
+        2,
+        "the window, and since the rollout: {decision:#?}"
+    );
+    for one in evidence {
+        let value = one["value"].as_f64().unwrap();
+        assert!(value > 0.10, "{one:#?}");
+        let events = |word: &str| one["tally"][word].as_u64().unwrap();
+        assert!(events("bad") + events("good") >= 20, "{one:#?}");
+    }
+    let guards = decision["guards"].as_array().unwrap();
+    assert!(guards.len() > 5 && guards.iter().all(|guard| guard["passed"] == true));
+    let images: BTreeSet<&str> = decision["candidates"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|candidate| candidate["rejected"].is_null())
+        .map(|candidate| candidate["images"][0].as_str().unwrap())
+        .collect();
+    assert_eq!(images, BTreeSet::from(["shop:v1"]));
+    // By its rollback's id, which is what the annotation names, the same story is found.
+    let path = format!("/api/v1/decisions/{}", rollback["id"].as_str().unwrap());
+    let story = scene.daemon.get_json(&path).await.unwrap();
+    assert_eq!(story["decision"]["id"], decision["id"]);
+    assert_eq!(story["rollback"]["stage"], "succeeded");
+}
+
+fn event_is_on_the_deployment(scene: &Scene) {
+    let events = scene.events();
+    let shop = |event: &&Value| {
+        let about = &event["involvedObject"];
+        about["kind"] == "Deployment" && about["name"] == WORKLOAD
+    };
+    assert!(!events.is_empty(), "no Event");
+    assert_eq!(
+        events.iter().filter(shop).count(),
+        events.len(),
+        "{events:#?}"
+    );
+}
