@@ -119,19 +119,21 @@ fn imported(source: &Source) -> BTreeMap<String, usize> {
     } else {
         &source.code
     };
-    let one = regex::Regex::new(r"\bcrate::(?:(\w+)|\{([^}]*)\})").unwrap();
     let mut rooms = BTreeMap::new();
-    for found in one.captures_iter(code) {
-        let line = source.line(found.get(0).unwrap().start().min(source.code.len()));
-        let names: Vec<&str> = match (found.get(1), found.get(2)) {
-            (Some(name), _) => vec![name.as_str()],
-            (None, Some(list)) => list.as_str().split(',').collect(),
-            (None, None) => Vec::new(),
+    for (at, path) in code.match_indices("crate::") {
+        let rest = &code[at + path.len()..];
+        let names = match rest.strip_prefix('{') {
+            Some(list) => list.split('}').next().unwrap_or_default(),
+            None => rest
+                .split(|c: char| !c.is_alphanumeric() && c != '_')
+                .next()
+                .unwrap_or_default(),
         };
-        for name in names {
+        for name in names.split(',') {
             let room = name.trim().split("::").next().unwrap_or_default();
             if !room.is_empty() {
-                rooms.entry(room.to_owned()).or_insert(line);
+                let line = || code[..at].matches('\n').count() + 1;
+                rooms.entry(room.to_owned()).or_insert_with(line);
             }
         }
     }
