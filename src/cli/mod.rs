@@ -21,6 +21,9 @@ pub mod run;
 pub mod status;
 pub mod table;
 
+#[cfg(test)]
+mod tests;
+
 /// Continuous health monitoring and automatic rollback for multi-tenant Kubernetes.
 #[derive(Debug, Parser)]
 #[command(name = "holdfast", version, about, long_about = None)]

@@ -2,6 +2,8 @@
 
 use anyhow::{Result, bail};
 
+use crate::bench;
+
 pub const HELP: &str = "\
 Usage: cargo xtask TASK
 
@@ -10,6 +12,9 @@ Usage: cargo xtask TASK
                                     --only: just this stage (repeatable); its set-up is included
   setup                             only set up the test world (control plane, Prometheus)
   torture [--rounds N]              the crash stories, N random points (default 200)
+  bench [--quick] [--profile P]     measure, and write docs/performance.md (minutes; wants a quiet machine)
+                                    --quick: small sizes, written to target/performance.md
+                                    --profile: another one than release, likewise
 
 Stages: fmt clippy docs unit doctests, one for each file of tests/, deny advisories rules";
 
@@ -22,6 +27,7 @@ pub enum Task {
     Setup,
     Test(Selection),
     Torture { rounds: u32 },
+    Bench(bench::Plan),
 }
 
 /// Which stages of `test` were asked for.
@@ -48,6 +54,7 @@ pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Task> {
         "setup" => nothing_more(arguments).map(|()| Task::Setup),
         "test" => parse_test(arguments),
         "torture" => parse_torture(arguments),
+        "bench" => parse_bench(arguments),
         other => bail!("unknown task `{other}`\n\n{HELP}"),
     }
 }
@@ -81,6 +88,25 @@ fn parse_torture(mut arguments: impl Iterator<Item = String>) -> Result<Task> {
         }
     }
     Ok(Task::Torture { rounds })
+}
+
+fn parse_bench(mut arguments: impl Iterator<Item = String>) -> Result<Task> {
+    let mut plan = bench::Plan {
+        quick: false,
+        profile: "release".to_owned(),
+    };
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "-h" | "--help" => return Ok(Task::Help),
+            "--quick" => plan.quick = true,
+            "--profile" => match arguments.next() {
+                Some(profile) => plan.profile = profile,
+                None => bail!("--profile needs a name"),
+            },
+            other => bail!("unknown option `{other}` of bench\n\n{HELP}"),
+        }
+    }
+    Ok(Task::Bench(plan))
 }
 
 fn nothing_more(mut arguments: impl Iterator<Item = String>) -> Result<()> {
@@ -120,10 +146,25 @@ mod tests {
             "test --only",
             "torture --rounds 0",
             "setup now",
+            "bench --slow",
+            "bench --profile",
             "tset",
         ] {
             assert!(parsed(line).is_err(), "{line} was accepted");
         }
+    }
+
+    #[test]
+    fn figures_to_quote_are_those_of_the_release() {
+        let plan = |quick, profile: &str| {
+            let profile = profile.to_owned();
+            Task::Bench(bench::Plan { quick, profile })
+        };
+        assert_eq!(parsed("bench").unwrap(), plan(false, "release"));
+        assert_eq!(
+            parsed("bench --quick --profile dev").unwrap(),
+            plan(true, "dev")
+        );
     }
 
     #[test]

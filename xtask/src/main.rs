@@ -8,6 +8,7 @@
 //! compiled first, on the slowest machine, by someone who waits.
 
 mod arguments;
+mod bench;
 mod command;
 mod setup;
 mod stages;
@@ -43,5 +44,6 @@ fn run() -> Result<ExitCode> {
         }
         Task::Test(selection) => stages::run(&selection),
         Task::Torture { rounds } => torture::run(rounds),
+        Task::Bench(plan) => bench::run(&plan),
     }
 }
