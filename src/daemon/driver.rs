@@ -172,11 +172,7 @@ impl<M: Machine + 'static> Driver<M> {
             lane: Lane::Soon,
         };
         let mut buffer = Changes::default();
-        // What was handed over before the start comes before the inbox: a teller that reads posts before
-        // its configuration knows nobody to tell.
-        while let Ok(input) = inputs.try_recv() {
-            self.take(input, now, &mut buffer, &mut pending);
-        }
+        self.begin(&mut inputs, now, &mut buffer, &mut pending);
         port.hint();
         loop {
             let wake = self.machine.wake_at();
@@ -228,6 +224,20 @@ impl<M: Machine + 'static> Driver<M> {
             if stopping {
                 return Ended::Stopped;
             }
+        }
+    }
+
+    /// Steps what was handed over before the start. It comes before the inbox: a teller that reads posts
+    /// before its configuration knows nobody to tell.
+    fn begin(
+        &mut self,
+        inputs: &mut mpsc::Receiver<Input<M>>,
+        now: Timestamp,
+        buffer: &mut Changes,
+        pending: &mut Pending,
+    ) {
+        while let Ok(input) = inputs.try_recv() {
+            self.take(input, now, buffer, pending);
         }
     }
 
