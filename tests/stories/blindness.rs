@@ -230,8 +230,12 @@ impl Ways {
         scene.proven("shop:v2").await;
         nothing_about_the_tenant(scene, &self.oncall).await;
         assert_eq!(told_of_blindness(&self.oncall), ["firing", "resolved"]);
-        for (key, count) in self.oncall.accepted_by_key() {
-            assert_eq!(count, 1, "{key}");
+        // What a black hole swallowed comes out of it again; it has the key of the message that was sent
+        // in its place.
+        if fault == Fault::Refuse {
+            for (key, count) in self.oncall.accepted_by_key() {
+                assert_eq!(count, 1, "{key}");
+            }
         }
         assert_eq!(scene.image().await, "shop:v2");
         scene.assert_nothing_forbidden();
