@@ -472,15 +472,15 @@ impl Scene {
         bodies.map(pair).collect()
     }
 
-    /// What people were told of holds for this reason.
+    /// How often people were told of a hold for this reason.
     pub fn told_of_hold(&self, hold: &str) -> usize {
         let told = self.told("rollback");
         let reason = |post: &Post| post.json()["alerts"][0]["annotations"]["reason"].clone();
         told.iter().filter(|post| reason(post) == hold).count()
     }
 
-    /// Waits until people were told of a hold for this reason.
-    pub async fn hears_hold(&self, hold: &str) -> Post {
+    /// Waits until people were told of a hold for this reason, or of a rollback at this stage.
+    pub async fn hears_of(&self, hold: &str) -> Post {
         let what = format!("{hold} is heard");
         self.ops
             .wait_for(&what, PATIENCE, |body| {

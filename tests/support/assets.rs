@@ -13,7 +13,7 @@ pub fn prometheus() -> Result<PathBuf, String> {
     lookup("HOLDFAST_TEST_PROMETHEUS")
 }
 
-/// How often the crash stories go round: once, unless `cargo xtask torture` says more.
+/// How often the story of random crashes goes round: `default`, unless `cargo xtask torture` says more.
 pub fn torture_rounds(default: u32) -> u32 {
     variable("HOLDFAST_TORTURE_ROUNDS")
         .and_then(|value| value.to_str()?.parse().ok())

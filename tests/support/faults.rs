@@ -5,6 +5,7 @@
 //!          ─x                            Refuse: nobody listens, open connections are reset
 //!          ──► (silence)                 BlackHole: accepted, then nothing, open ones included
 //!          ──► proxy ──► upstream        LoseAnswers: requests arrive, nothing comes back
+//!          ──► proxy                     HoldRequests: they wait here until it is mended; answers pass
 //!          ──► proxy ──► upstream        CutMidBody: half of the next answer's body, then a reset
 //!          ──► proxy ──► upstream        Slow: each piece of an answer is held back
 //!          ──► proxy                     Answer: this HTTP answer, whatever was asked
@@ -31,6 +32,8 @@ pub enum Fault {
     /// What was asked has happened, and the asker cannot know. A new TLS connection cannot even begin, so
     /// break one that is open.
     LoseAnswers,
+    /// What is asked happens when it is mended, whatever the asker has become by then.
+    HoldRequests,
     CutMidBody,
     Slow(Duration),
     /// For plain HTTP: a status, a content type and a body, then the connection is closed.
@@ -183,7 +186,11 @@ async fn connection(
             } => {
                 return answer(client, *status, content_type, body).await;
             }
-            Fault::Pass | Fault::LoseAnswers | Fault::CutMidBody | Fault::Slow(_) => {}
+            Fault::Pass
+            | Fault::LoseAnswers
+            | Fault::HoldRequests
+            | Fault::CutMidBody
+            | Fault::Slow(_) => {}
         }
         let server = match &mut server {
             Some(server) => server,
@@ -201,7 +208,7 @@ async fn connection(
                     return;
                 }
             }
-            read = client.read(&mut from_client) => match read {
+            read = client.read(&mut from_client), if fault != Fault::HoldRequests => match read {
                 Ok(count) if count > 0 => {
                     if server.write_all(&from_client[..count]).await.is_err() {
                         return reset(client);
@@ -232,7 +239,11 @@ async fn answer_piece(client: &mut TcpStream, piece: &[u8], fault: &Fault) -> Fl
             (piece, Flow::On)
         }
         // The others are seen before anything is read.
-        Fault::Pass | Fault::Refuse | Fault::BlackHole | Fault::Answer { .. } => (piece, Flow::On),
+        Fault::Pass
+        | Fault::Refuse
+        | Fault::BlackHole
+        | Fault::HoldRequests
+        | Fault::Answer { .. } => (piece, Flow::On),
     };
     match client.write_all(passed).await {
         Ok(()) => then,
