@@ -38,13 +38,10 @@ fn judge(objectives: &str) -> (Judge, Vec<ProbeId>) {
     let text = format!(
         "plans:\n  watched:\n    probes:\n{probes}    objectives:\n{objectives}tenants:\n{tenants}"
     );
-    let spec = match holdfast::config::load_text("bench.yaml", &text) {
-        Ok(config) => config.spec,
-        Err(report) => {
-            let faults = holdfast::config::report::human(&report.faults, &report.lints);
-            panic!("{faults}");
-        }
-    };
+    let spec = holdfast::config::load_text("bench.yaml", &text)
+        .map_err(|report| holdfast::config::report::human(&report.faults, &report.lints))
+        .expect("the benchmark's own configuration is valid")
+        .spec;
     let mut judge = Judge::new(Restored::default());
     let mut out = Changes::default();
     judge.step(&JudgeEvent::Spec(spec), START, &mut out);
@@ -76,7 +73,7 @@ fn round(series: &[ProbeId], number: u32) -> Vec<(JudgeEvent, Timestamp)> {
                 series: series.clone(),
                 span: Span::at(at),
                 reading: Reading::Look {
-                    good: (place + number) % 1_000 != 0,
+                    good: !(place + number).is_multiple_of(1_000),
                     latency: Some(Duration::from_micros(u64::from(place * 7 % 9_000 + 1_000))),
                     value: None,
                     why: None,
