@@ -90,10 +90,22 @@ async fn a_breach_older_than_the_rollout_does_not_blame_it() {
     scene.door.set(Fault::Pass).await;
     scene.hears(OBJECTIVE, "resolved").await;
     scene.hears("rollback", "resolved").await;
-    let told = scene.told_of("rollback");
+    let told = eventually("the end of both threads", PATIENCE, || async {
+        let told = scene.told_of("rollback");
+        if told.len() >= 4 {
+            Ok(told)
+        } else {
+            Err(format!("{told:?}"))
+        }
+    })
+    .await;
     let statuses: Vec<&str> = told.iter().map(|(status, _)| status.as_str()).collect();
-    // Before the release there was no rollout to blame, and that was told too.
-    assert_eq!(statuses, ["firing", "firing", "resolved"], "{told:?}");
+    // Before the release there was no rollout to blame, and that was told too: two threads, two ends.
+    assert_eq!(
+        statuses,
+        ["firing", "firing", "resolved", "resolved"],
+        "{told:?}"
+    );
     assert!(told[0].1.contains("(no-rollout)"), "{told:?}");
     assert!(told[1].1.contains("(broken-before)"), "{told:?}");
 }
