@@ -125,7 +125,7 @@ impl Command {
     /// Commands that answer one question keep their log to what went wrong.
     fn level(&self) -> &'static str {
         match self {
-            Self::Run(_) => "info",
+            Self::Run(_) => "info,kube_client=off,tokio_cron_scheduler=warn",
             #[cfg(feature = "demo")]
             Self::Demo(_) => QUIET,
             Self::Check(_)

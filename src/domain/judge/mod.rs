@@ -74,6 +74,8 @@ pub struct Judge {
     phases: HashMap<AlertKey, Phase>,
     ledgers: HashMap<WorkloadRef, Ledger>,
     petitions: Vec<super::decision::Petition>,
+    /// Petitions that stand, of all workloads.
+    raised: usize,
 }
 
 /// A probe's series with the monitors that read it.
@@ -141,6 +143,7 @@ impl Judge {
                 .collect(),
             ledgers,
             petitions,
+            raised: 0,
         }
     }
 
@@ -161,8 +164,16 @@ impl Judge {
             self.timers
                 .insert((due, Timer::Silence(sample.series.clone())));
         }
-        for target in tracked.concerns.clone() {
-            self.consider(&target, now, out);
+        // Only a critical breach, or a petition that may have to be withdrawn, concerns a workload: most
+        // samples are neither.
+        let pressing = tracked
+            .monitors
+            .iter()
+            .any(|monitor| monitor.critical_since().is_some());
+        if pressing || self.raised > 0 {
+            for target in tracked.concerns.clone() {
+                self.consider(&target, now, out);
+            }
         }
         self.try_series(&sample.series, now, out);
     }

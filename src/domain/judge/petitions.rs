@@ -99,6 +99,15 @@ impl Judge {
         if let Some(watched) = self.workloads.get_mut(target) {
             watched.raised = raised;
         }
+        self.count_raised();
+    }
+
+    pub(super) fn count_raised(&mut self) {
+        self.raised = self
+            .workloads
+            .values()
+            .map(|watched| watched.raised.len())
+            .sum();
     }
 
     fn undecided(&self, trigger: &Trigger) -> bool {

@@ -228,8 +228,10 @@ impl Judge {
                     self.workloads.insert(target.clone(), watched);
                 }
             }
+            self.count_raised();
             self.consider(&target, now, out);
         }
+        self.count_raised();
     }
 }
 
