@@ -21,7 +21,7 @@ async fn held(scene: &Scene, hold: &str) {
     let guards = decision["guards"].as_array().unwrap();
     let first_no = guards.iter().find(|guard| guard["passed"] == false);
     assert_eq!(first_no.unwrap()["hold"], hold, "{guards:#?}");
-    scene.hears_hold(hold).await;
+    scene.hears_of(hold).await;
     scene.hears(OBJECTIVE, "firing").await;
     let image = scene.image().await;
     never("a patch in spite of the hold", QUIET, || async {
@@ -100,7 +100,7 @@ async fn a_breach_older_than_the_rollout_does_not_blame_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_mode_observe_people_hear_what_would_have_been_done() {
-    let scene = Plan::new("observe").workload("mode", "observe").set().await;
+    let mut scene = Plan::new("observe").workload("mode", "observe").set().await;
     scene.proven("shop:v1").await;
     scene.release(BAD).await;
     held(&scene, "mode-observe").await;
@@ -121,6 +121,21 @@ async fn in_mode_observe_people_hear_what_would_have_been_done() {
         .filter(|guard| guard["passed"] == false)
         .collect();
     assert_eq!(against.len(), 1, "{against:#?}");
+
+    // A restart is no news.
+    let heard = scene.ops.posts().len();
+    assert_eq!(scene.daemon.stop().await, 0, "{}", scene.daemon.log_end());
+    scene.daemon.restart().await;
+    never("what was told is told again", QUIET, || async {
+        let posts = scene.ops.posts();
+        if posts.len() == heard {
+            Ok(())
+        } else {
+            Err(format!("{:?}", posts.last()))
+        }
+    })
+    .await;
+    only(&scene, "mode-observe").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -147,7 +162,7 @@ async fn a_budget_that_is_spent_holds_the_next_bad_release() {
     scene.hears(OBJECTIVE, "resolved").await;
     scene.release("shop:v3-err20").await;
     scene.held("budget-workload").await;
-    scene.hears_hold("budget-workload").await;
+    scene.hears_of("budget-workload").await;
     never("a second patch", QUIET, || async {
         let undos = scene.undos();
         if undos.count() == 1 {

@@ -149,3 +149,30 @@ async fn a_change_that_has_nothing_to_do_with_it_is_kept_and_the_patch_is_planne
         "{rollback:#?}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fix_released_while_the_rollback_is_verified_takes_its_place() {
+    let scene = Plan::new("overtaken").set().await;
+    scene.proven("shop:v1").await;
+    scene.release("shop:v2-err20").await;
+    scene.rollback(1, "verifying").await;
+    scene.release("shop:v3").await;
+    scene.rollback(1, "superseded").await;
+    scene.hears("rollback", "resolved").await;
+    scene.hears(OBJECTIVE, "resolved").await;
+    scene.proven("shop:v3").await;
+    assert_eq!(scene.image().await, "shop:v3");
+    assert_eq!(codes(&scene), [200], "{}", scene.undos());
+    let quarantined = scene.trust_now("shop:v2-err20").await;
+    assert_eq!(quarantined.as_deref(), Some("quarantined"));
+    let told = scene.told_of("rollback");
+    let summaries: Vec<&str> = told.iter().map(|(_, summary)| summary.as_str()).collect();
+    assert_eq!(
+        summaries,
+        [
+            "acme/shop: rolling back",
+            "acme/shop: rolled back, verifying",
+            "acme/shop: the rollback was superseded",
+        ]
+    );
+}

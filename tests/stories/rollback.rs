@@ -1,14 +1,21 @@
 //! A bad release is rolled back, exactly once, and everybody is told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::scene::{OBJECTIVE, PATIENCE, Plan, QUIET, Scene, TENANT, WORKLOAD};
 use crate::support::eventually::{eventually, never};
+use crate::support::kubectl::kubectl;
 
 const BAD: &str = "shop:v2-err20";
+
+/// A second Deployment, of which Holdfast knows nothing.
+const TWIN: &str = "twin";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_release_that_fails_a_fifth_of_its_requests_is_rolled_back_exactly_once() {
@@ -100,7 +107,7 @@ async fn the_same_release_applied_again_is_judged_again_once_and_then_held() {
     // Again, by a person: held as long as the cooldown lasts …
     scene.release(BAD).await;
     scene.held("cooldown").await;
-    scene.hears_hold("cooldown").await;
+    scene.hears_of("cooldown").await;
     assert_eq!(scene.undos().count(), 1, "{}", scene.undos());
     assert_eq!(scene.image().await, BAD);
 
@@ -114,7 +121,7 @@ async fn the_same_release_applied_again_is_judged_again_once_and_then_held() {
     // A third time within a day: somebody insists, and Holdfast does not.
     scene.release(BAD).await;
     scene.held("reapplied").await;
-    scene.hears_hold("reapplied").await;
+    scene.hears_of("reapplied").await;
     never("a loop", QUIET, || async {
         let undos = scene.undos();
         if undos.count() == 2 {
@@ -131,6 +138,149 @@ async fn the_same_release_applied_again_is_judged_again_once_and_then_held() {
     }
     assert_eq!(scene.trust_now(BAD).await.as_deref(), Some("quarantined"));
     scene.assert_nothing_forbidden();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_counters_of_the_pods_tell_the_same_story() {
+    let scene = Plan::new("counted").by_prometheus().set().await;
+    scene.proven("shop:v1").await;
+    scene.release(BAD).await;
+    scene.rollback(1, "succeeded").await;
+    scene.hears(OBJECTIVE, "resolved").await;
+    assert_eq!(scene.image().await, "shop:v1");
+    assert_eq!(scene.patches().count(), 1, "{}", scene.patches());
+    let told = scene.told_of(OBJECTIVE);
+    let statuses: Vec<&str> = told.iter().map(|(status, _)| status.as_str()).collect();
+    assert_eq!(statuses, ["firing", "resolved"], "{told:?}");
+    // Customers are counted, not looks: some twenty in each second of the window.
+    let decisions = scene.decisions().await;
+    let tally = &decisions[0]["evidence"][0]["tally"];
+    let (good, bad) = (
+        tally["good"].as_u64().unwrap(),
+        tally["bad"].as_u64().unwrap(),
+    );
+    assert!(
+        good + bad > 60 && bad * 10 > good + bad && bad * 4 < good + bad,
+        "{tally}"
+    );
+    assert_eq!(scene.trust_now(BAD).await.as_deref(), Some("quarantined"));
+    scene.assert_nothing_forbidden();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_that_never_gets_ready_is_rolled_back_before_a_customer_notices() {
+    let scene = Plan::new("never-ready").set().await;
+    scene.proven("shop:v1").await;
+    let deadline = json!({ "spec": { "progressDeadlineSeconds": 5 } });
+    let deployments: Api<Deployment> =
+        Api::namespaced(scene.plane.client().await, &scene.namespace);
+    deployments
+        .patch(WORKLOAD, &PatchParams::default(), &Patch::Merge(deadline))
+        .await
+        .unwrap();
+    scene.release("shop:v2-imagepull").await;
+    let rollback = scene.rollback(1, "succeeded").await;
+    assert_eq!(rollback["trigger"], "progress-deadline");
+    assert_eq!(scene.image().await, "shop:v1");
+    scene.rolled_out().await;
+    scene.hears("rollback", "resolved").await;
+    assert_eq!(scene.patches().count(), 1, "{}", scene.patches());
+    assert_eq!(
+        scene.told_of(OBJECTIVE),
+        [],
+        "no promise to customers was broken"
+    );
+    assert_eq!(
+        scene.traffic.counts().failed(),
+        0,
+        "{:?}",
+        scene.traffic.counts()
+    );
+    let trust = scene.trust_now("shop:v2-imagepull").await;
+    assert_eq!(trust.as_deref(), Some("quarantined"));
+}
+
+/// What a person who writes files does. `kubectl` remembers the file on the object.
+fn apply_file(scene: &Scene, name: &str, image: &str) {
+    let namespace = ["-n", scene.namespace.as_str()];
+    let get = ["get", "deployment", name, "-o", "json"];
+    let found = kubectl(scene.plane, &[&namespace[..], &get[..]].concat(), None).unwrap();
+    let found: Value = serde_json::from_str(&found).unwrap();
+    let mut spec = found["spec"].clone();
+    spec["template"]["spec"]["containers"][0]["image"] = image.into();
+    let file = json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": name,
+            "labels": found["metadata"]["labels"],
+            "annotations": { "kubernetes.io/change-cause": format!("release {image}") },
+        },
+        "spec": spec,
+    });
+    let apply = ["apply", "-f", "-"];
+    let arguments = [&namespace[..], &apply[..]].concat();
+    kubectl(scene.plane, &arguments, Some(&file.to_string())).unwrap();
+}
+
+/// Annotations without Holdfast's own, and with the names taken out of the remembered file.
+fn annotations_of(deployment: &Deployment) -> BTreeMap<String, String> {
+    let all = deployment.metadata.annotations.clone().unwrap();
+    all.into_iter()
+        .filter(|(key, _)| !key.starts_with("holdfast.dev/"))
+        .map(|(key, value)| (key, value.replace(TWIN, WORKLOAD)))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_left_on_the_object_is_what_kubectl_would_leave_and_people_are_warned_of_the_file()
+{
+    let scene = Plan::new("applied").set().await;
+    scene
+        .person
+        .apply_deployment(&scene.namespace, TWIN, "shop:v1", 2)
+        .await
+        .unwrap();
+    for name in [WORKLOAD, TWIN] {
+        apply_file(&scene, name, "shop:v1");
+    }
+    scene.proven("shop:v1").await;
+    for name in [WORKLOAD, TWIN] {
+        apply_file(&scene, name, BAD);
+    }
+    scene.rollback(1, "succeeded").await;
+    let undo = ["-n", &scene.namespace, "rollout", "undo", "deployment/twin"];
+    kubectl(scene.plane, &undo, None).unwrap();
+
+    let by_holdfast = scene.rolled_out().await;
+    let by_kubectl = scene
+        .person
+        .rolled_out(&scene.namespace, TWIN, PATIENCE)
+        .await
+        .unwrap();
+    let annotations = annotations_of(&by_holdfast);
+    assert_eq!(annotations, annotations_of(&by_kubectl));
+    assert_eq!(annotations["kubernetes.io/change-cause"], "release shop:v1");
+    assert_eq!(annotations["deployment.kubernetes.io/revision"], "3");
+    let container = |deployment: &Deployment| {
+        let template = deployment.spec.clone().unwrap().template;
+        let mut container = template.spec.unwrap().containers.remove(0);
+        container.name.clear();
+        container
+    };
+    assert_eq!(container(&by_holdfast), container(&by_kubectl));
+
+    // The file still says v2: the next apply brings it back, and nobody has to find that out alone.
+    let verifying = scene.hears_of("verifying").await.json();
+    let description = &verifying["alerts"][0]["annotations"]["description"];
+    let text = description.as_str().unwrap();
+    assert!(text.contains("kubectl apply"), "{text}");
+    assert_eq!(
+        scene.patches().count(),
+        1,
+        "the twin is nobody's business:\n{}",
+        scene.patches()
+    );
 }
 
 /// From now on no request fails, for as long as a breach would take to show.

@@ -11,35 +11,33 @@
 //! `Plan` says how it differs from the usual one; any key of the configuration is reached by a JSON
 //! pointer. Times are short (a window of 10 s, a bake of 8 s), deadlines are long.
 
+mod config;
+mod ground;
+mod looks;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use holdfast::clock::Clock;
-use holdfast::sim::node::{Node, NodeOptions};
 use holdfast::sim::person::Person;
 use holdfast::sim::service::{Behind, ServiceProxy};
 use holdfast::sim::traffic::Traffic;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
-use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use kube::api::{ListParams, PostParams};
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
+use self::config::{FILE, Parts, put, usual, write_document};
+use self::ground::{follow_pods, run_pods, wait_for_rights};
 use crate::support::assets;
-use crate::support::audit::Audit;
-use crate::support::controlplane::{ControlPlane, client_of, control_plane};
+use crate::support::controlplane::{ControlPlane, control_plane};
 use crate::support::daemon::{Daemon, DaemonPlan};
 use crate::support::eventually::eventually;
 use crate::support::faults::FaultProxy;
-use crate::support::kubectl::{install_account, kubectl};
+use crate::support::kubectl::install_account;
 use crate::support::process::free_ports;
-use crate::support::prometheus::{Prometheus, Target, write_targets};
-use crate::support::receiver::{Post, Receiver};
+use crate::support::prometheus::Prometheus;
+use crate::support::receiver::Receiver;
 
 /// Longer than any step takes on a machine that builds and runs other stories beside.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -278,50 +276,6 @@ impl Plan {
     }
 }
 
-/// The addresses that the configuration names.
-struct Parts<'a> {
-    namespace: &'a str,
-    door: &'a str,
-    source: &'a str,
-    ops: &'a str,
-}
-
-fn usual(parts: &Parts<'_>, folder: &Path, port: u16, kubeconfig: &Path) -> Value {
-    json!({
-        "daemon": {
-            "listen": format!("127.0.0.1:{port}"),
-            "store": { "sqlite": { "path": folder.join("holdfast.db") } },
-            "kubernetes": { "access": "required", "kubeconfig": kubeconfig },
-        },
-        "rollback": { "mode": "act" },
-        "receivers": { "ops": { "webhook": { "url": parts.ops } } },
-        "route": { "receivers": ["ops"] },
-        "tenants": { TENANT: {
-            "namespaces": [parts.namespace],
-            "probes": { "storefront": {
-                "http": { "url": format!("{}/", parts.door) },
-                "every": "250ms",
-                "timeout": "250ms",
-            }},
-            "objectives": { OBJECTIVE: {
-                "probe": "storefront",
-                "measure": "error_ratio",
-                "over": "10s",
-                "critical": "above 10%",
-                "min_samples": 20,
-                "rollback": true,
-            }},
-            "workloads": { WORKLOAD: {
-                "deployment": WORKLOAD,
-                "mode": "act",
-                "bake": "8s",
-                "attribution": "10m",
-                "cooldown": "1s",
-            }},
-        }},
-    })
-}
-
 impl Scene {
     /// Waits until the revision with this image is proven in the ledger.
     pub async fn proven(&self, image: &str) {
@@ -374,145 +328,6 @@ impl Scene {
         image_of(&self.deployment().await)
     }
 
-    /// All decisions, newest first; each has `verdict` (`roll-back`, with `rollback`, or `hold`, with `hold`).
-    pub async fn decisions(&self) -> Vec<Value> {
-        self.items("/api/v1/decisions").await
-    }
-
-    /// All rollbacks, newest first; each has its `stage`.
-    pub async fn rollbacks(&self) -> Vec<Value> {
-        self.items("/api/v1/rollbacks").await
-    }
-
-    async fn items(&self, path: &str) -> Vec<Value> {
-        let answer = self.daemon.get_json(path).await;
-        let answer = answer.unwrap_or_else(|reason| panic!("{reason}\n{}", self.daemon.log_end()));
-        answer["items"].as_array().expect("a list").clone()
-    }
-
-    /// Waits for a decision to hold for this reason, and gives it.
-    pub async fn held(&self, hold: &str) -> Value {
-        let what = format!("held: {hold}");
-        let path = "/api/v1/decisions";
-        self.daemon
-            .wait_for(&what, path, PATIENCE, |list| {
-                let mut all = list["items"].as_array()?.iter();
-                all.find(|decision| decision["hold"] == hold).cloned()
-            })
-            .await
-    }
-
-    /// Waits until there are so many rollbacks and the newest is at this stage, and gives it.
-    pub async fn rollback(&self, count: usize, stage: &str) -> Value {
-        let what = format!("rollback {count} is {stage}");
-        let path = "/api/v1/rollbacks";
-        self.daemon
-            .wait_for(&what, path, PATIENCE, |list| {
-                let all = list["items"].as_array()?;
-                let newest = all.first()?;
-                (all.len() == count && newest["stage"] == stage).then(|| newest.clone())
-            })
-            .await
-    }
-
-    /// Patches of Deployments of this story by Holdfast, refused ones too.
-    pub fn patches(&self) -> Audit {
-        self.plane
-            .audit_of(&self.namespace)
-            .patches_of("deployments")
-            .by_field_manager("holdfast")
-    }
-
-    /// The patches that put a template back; a mark on an object alone is none.
-    pub fn undos(&self) -> Audit {
-        self.patches().filter(|entry| {
-            let operations = entry.body.as_ref().and_then(Value::as_array);
-            operations.is_some_and(|all| all.iter().any(|one| one["path"] == "/spec/template"))
-        })
-    }
-
-    /// Waits until the audit log has an undo that was accepted.
-    pub async fn undone(&self) {
-        eventually("an undo is in the audit log", PATIENCE, || async {
-            match self.undos().accepted().count() {
-                0 => Err(self.daemon.log_end()),
-                _ => Ok(()),
-            }
-        })
-        .await;
-    }
-
-    /// Least privilege is enough: nothing that the daemon asked for was refused for want of a right.
-    pub fn assert_nothing_forbidden(&self) {
-        let audit = self.plane.audit_of(&self.namespace);
-        let refused = audit.by_account(&self.namespace, &self.account).forbidden();
-        assert_eq!(
-            refused.count(),
-            0,
-            "the rights of k8s/ are too few:\n{refused}"
-        );
-    }
-
-    /// The messages of one alertname, one for each idempotency key, in order of arrival.
-    pub fn told(&self, alertname: &str) -> Vec<Post> {
-        let mut told = self.ops.messages();
-        told.retain(|post| post.json()["alerts"][0]["labels"]["alertname"] == alertname);
-        told
-    }
-
-    /// The same as (status, summary), to compare at a glance.
-    pub fn told_of(&self, alertname: &str) -> Vec<(String, String)> {
-        let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
-        let told = self.told(alertname);
-        let bodies = told.iter().map(Post::json);
-        let pair = |body: Value| {
-            let summary = &body["alerts"][0]["annotations"]["summary"];
-            (text(&body["status"]), text(summary))
-        };
-        bodies.map(pair).collect()
-    }
-
-    /// What people were told of holds for this reason.
-    pub fn told_of_hold(&self, hold: &str) -> usize {
-        let told = self.told("rollback");
-        let reason = |post: &Post| post.json()["alerts"][0]["annotations"]["reason"].clone();
-        told.iter().filter(|post| reason(post) == hold).count()
-    }
-
-    /// Waits until people were told of a hold for this reason.
-    pub async fn hears_hold(&self, hold: &str) -> Post {
-        let what = format!("{hold} is heard");
-        self.ops
-            .wait_for(&what, PATIENCE, |body| {
-                body["alerts"][0]["annotations"]["reason"] == hold
-            })
-            .await
-    }
-
-    /// Waits for a message of this alertname and status.
-    pub async fn hears(&self, alertname: &str, status: &str) -> Post {
-        let what = format!("{alertname} {status} is heard");
-        self.ops
-            .wait_for(&what, PATIENCE, |body| {
-                body["status"] == status && body["alerts"][0]["labels"]["alertname"] == alertname
-            })
-            .await
-    }
-
-    /// The Events that Holdfast wrote about the shop, as `kubectl get events` gives them.
-    pub fn events(&self) -> Vec<Value> {
-        let arguments = ["-n", &self.namespace, "get", "events", "-o", "json"];
-        let listed = kubectl(self.plane, &arguments, None).expect("an administrator may look");
-        let list: Value = serde_json::from_str(&listed).expect("kubectl was asked for JSON");
-        let mut items = list["items"].as_array().expect("a list").clone();
-        items.retain(|event| {
-            let by = [&event["reportingComponent"], &event["source"]["component"]];
-            by.iter()
-                .any(|name| name.as_str().is_some_and(|it| it.contains("holdfast")))
-        });
-        items
-    }
-
     /// Writes the configuration again with these keys changed; the daemon notices by itself.
     pub fn configure(&self, changes: &[(&str, Value)]) {
         let folder = self.folder.join("holdfast/config");
@@ -562,33 +377,6 @@ fn trust_of<'a>(workload: &'a Value, image: &str) -> Option<&'a str> {
     entry["trust"].as_str()
 }
 
-const FILE: &str = "holdfast.yaml";
-
-/// JSON is YAML too. Written beside and moved in, so that no reload reads half a file.
-fn write_document(folder: &Path, document: &Value) {
-    let text = serde_json::to_string_pretty(document).expect("JSON");
-    let beside = folder.join(".holdfast.new");
-    std::fs::write(&beside, text).expect("the story's folder is writable");
-    std::fs::rename(beside, folder.join(FILE)).expect("both are in one folder");
-}
-
-fn put(document: &mut Value, pointer: &str, value: Value) {
-    let (parent, key) = pointer
-        .rsplit_once('/')
-        .expect("a JSON pointer begins with /");
-    let mut place = document;
-    for name in parent.split('/').skip(1) {
-        let inside = place.as_object_mut().expect("a path through mappings");
-        place = inside.entry(name).or_insert_with(|| json!({}));
-    }
-    let inside = place.as_object_mut().expect("a path through mappings");
-    if value.is_null() {
-        inside.remove(key);
-    } else {
-        inside.insert(key.to_owned(), value);
-    }
-}
-
 fn manifests() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("k8s")
 }
@@ -596,89 +384,4 @@ fn manifests() -> PathBuf {
 fn address_of(url: &str) -> SocketAddr {
     let address = url.trim_start_matches("http://");
     address.parse().expect("a proxy's URL is an address")
-}
-
-/// The authorizer hears of roles a moment after they are written; a daemon that asks before would
-/// believe that it may not act.
-async fn wait_for_rights(kubeconfig: &Path, namespace: &str) {
-    let reviews: Api<SelfSubjectAccessReview> = Api::all(client_of(kubeconfig).await);
-    let review: SelfSubjectAccessReview = serde_json::from_value(json!({
-        "metadata": {},
-        "spec": { "resourceAttributes": {
-            "group": "apps", "resource": "deployments", "verb": "patch", "namespace": namespace,
-        }},
-    }))
-    .expect("a review");
-    eventually("the roles have arrived", PATIENCE, || async {
-        let answer = reviews.create(&PostParams::default(), &review).await;
-        match answer.map(|review| review.status.is_some_and(|status| status.allowed)) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err("not allowed".to_owned()),
-            Err(error) => Err(error.to_string()),
-        }
-    })
-    .await;
-}
-
-/// Starts the node that runs the pods of all stories. It has a runtime of its own: a story's runtime
-/// ends with the story.
-async fn run_pods(plane: &'static ControlPlane) {
-    static NODE: OnceCell<()> = OnceCell::const_new();
-    NODE.get_or_init(|| async {
-        let (ready, is_ready) = tokio::sync::oneshot::channel();
-        std::thread::Builder::new()
-            .name("node".to_owned())
-            .spawn(move || {
-                let runtime = tokio::runtime::Builder::new_multi_thread()
-                    .worker_threads(2)
-                    .enable_all()
-                    .build()
-                    .expect("a runtime can be built");
-                runtime.block_on(async {
-                    let clock = Clock::system();
-                    let now = Arc::new(move || {
-                        jiff::Timestamp::from_microsecond(clock.now().as_micros())
-                            .expect("the present is in range")
-                    });
-                    let client = plane.client().await;
-                    let node = Node::start(client, NodeOptions::default(), now).await;
-                    let _node = node.expect("the API server takes a node");
-                    ready.send(()).expect("somebody waits for the node");
-                    std::future::pending::<()>().await;
-                });
-            })
-            .expect("a thread can be started");
-        is_ready.await.expect("the node starts");
-    })
-    .await;
-}
-
-/// Keeps Prometheus' targets equal to the pods that run.
-async fn follow_pods(client: kube::Client, namespace: String, folder: PathBuf) {
-    let pods: Api<Pod> = Api::namespaced(client, &namespace);
-    let mut ticks = tokio::time::interval(Duration::from_millis(500));
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut known = Vec::new();
-    loop {
-        ticks.tick().await;
-        let Ok(listed) = pods.list(&ListParams::default()).await else {
-            continue;
-        };
-        let mut targets: Vec<Target> = listed.items.iter().filter_map(target).collect();
-        targets.sort_by_key(|target| target.address);
-        let addresses: Vec<SocketAddr> = targets.iter().map(|target| target.address).collect();
-        if addresses != known {
-            write_targets(&folder, &targets);
-            known = addresses;
-        }
-    }
-}
-
-fn target(pod: &Pod) -> Option<Target> {
-    let status = pod.status.as_ref()?;
-    let address = status.pod_ip.as_ref()?.parse().ok()?;
-    let container = pod.spec.as_ref()?.containers.first()?;
-    let port = container.ports.as_ref()?.first()?.container_port;
-    let port = u16::try_from(port).ok()?;
-    Some(Target::new(SocketAddr::new(address, port), &[]))
 }

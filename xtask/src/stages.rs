@@ -16,6 +16,12 @@ use crate::summary::{Outcome, Summary};
 /// The files of `tests/` that need no test world and so run with `--fast` too.
 const WORLDLESS: [&str; 1] = ["tidy"];
 
+/// The stories wait for windows, bakes and cooldowns nearly all of their time: many go on at once,
+/// whatever the number of cores.
+const STORIES: &str = "stories";
+const STORIES_AT_ONCE: &str = "10";
+const TEST_THREADS: &str = "RUST_TEST_THREADS";
+
 /// The stages that need promtool or the control plane, besides the files of `tests/`.
 const RULES: &str = "rules";
 
@@ -102,6 +108,9 @@ fn stage(name: &str, world: &World) -> Outcome {
         file => {
             let mut command = cargo(&["test", "--package", "holdfast", "--test", file]);
             world.export(&mut command);
+            if file == STORIES && std::env::var_os(TEST_THREADS).is_none() {
+                command.env(TEST_THREADS, STORIES_AT_ONCE);
+            }
             run_tests(&mut command)
         }
     }
