@@ -328,9 +328,10 @@ async fn decision_has_its_evidence(scene: &Scene, rollback: &Value) {
         2,
         "the window, and since the rollout: {decision:#?}"
     );
+    // What decides is the second; the first may have sunk a little since it fired.
+    let value = |place: usize| evidence[place]["value"].as_f64().unwrap();
+    assert!(value(0) > 0.05 && value(1) > 0.10, "{evidence:#?}");
     for one in evidence {
-        let value = one["value"].as_f64().unwrap();
-        assert!(value > 0.10, "{one:#?}");
         let events = |word: &str| one["tally"][word].as_u64().unwrap();
         assert!(events("bad") + events("good") >= 20, "{one:#?}");
     }

@@ -31,6 +31,11 @@ impl Raised {
         &self.0
     }
 
+    /// Whether it was raised by this trigger in the episode that began then.
+    fn is_of(&self, trigger: &Trigger, episode: Timestamp) -> bool {
+        self.0.trigger == *trigger && self.0.began >= episode
+    }
+
     pub(super) fn withdraw(&mut self, now: Timestamp, out: &mut Changes) {
         self.0.standing = false;
         self.0.at = now;
@@ -65,10 +70,17 @@ impl Judge {
             Some(watched) => std::mem::take(&mut watched.raised),
             None => return,
         };
-        for claim in claims {
+        for mut claim in claims {
+            // One episode is one petition: while it fires, its condition may fail to hold for a moment
+            // (`recover`), and the critical level begins anew.
+            let known = standing
+                .iter()
+                .position(|raised| raised.is_of(&claim.trigger, claim.older));
+            if let Some(raised) = known.and_then(|place| standing.get(place)) {
+                claim.began = raised.0.began;
+            }
             let id = petition_id(&workload, &claim.trigger, claim.began);
             let blames = self.blame(target, &claim, now);
-            let known = standing.iter().position(|raised| raised.0.id == id);
             match known.map(|place| standing.swap_remove(place)) {
                 Some(same) if same.0.blames == blames => raised.push(same),
                 known => {

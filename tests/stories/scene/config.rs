@@ -36,6 +36,9 @@ pub fn usual(parts: &Parts<'_>, folder: &Path, port: u16, kubeconfig: &Path) -> 
                 "measure": "error_ratio",
                 "over": "10s",
                 "critical": "above 10%",
+                // Forty looks at a fifth of failures find one in ten every now and then, and not a
+                // single one never: the alert of a bad release does not flap.
+                "recover": "below 2%",
                 "min_samples": 20,
                 "rollback": true,
             }},
