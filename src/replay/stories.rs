@@ -495,6 +495,33 @@ fn in_mode_observe_it_says_what_it_would_have_done() {
 }
 
 #[test]
+fn one_episode_of_a_trigger_is_one_petition_however_its_value_wavers() {
+    let mut story = Story::begin(&spec(|tenant, workload, _| {
+        workload.mode = Mode::Observe;
+        let objective = Arc::make_mut(&mut tenant.objectives[0]);
+        objective.recover = Some(Condition {
+            comparison: Comparison::Below,
+            limit: Value::ratio(2, 100).unwrap(),
+            unit: Unit::Ratio,
+        });
+    }));
+    story.traffic(25);
+    story.release("v2", 20);
+    story.traffic(15);
+    story.failing = 8;
+    story.traffic(15);
+    story.failing = 20;
+    story.traffic(15);
+    assert_eq!(story.holds(), [Hold::ModeObserve]);
+    let ends = story
+        .told()
+        .iter()
+        .filter(|line| line.contains("over without"))
+        .count();
+    assert_eq!(ends, 0, "it is not over while it still fires");
+}
+
+#[test]
 fn a_spent_budget_holds() {
     let mut story = Story::begin(&spec(|_, workload, _| workload.per_day = 0));
     story.traffic(25);

@@ -21,10 +21,6 @@ const LONGER: &[(&str, &str)] = &[
         "src/replay/stories.rs",
         "stories that share one small world",
     ),
-    (
-        "tests/stories/scene.rs",
-        "the scene that every story is played on: its parts start and end together",
-    ),
 ];
 
 /// Names that say nothing, as a whole or as a part of one.

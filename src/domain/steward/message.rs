@@ -10,7 +10,7 @@ use super::super::objective::Severity;
 use super::super::rollback::{Rollback, Stage};
 use super::super::spec::Workload;
 use super::super::time::Timestamp;
-use super::Steward;
+use super::{Standing, Steward};
 
 /// The parts of a message that differ.
 struct Words {
@@ -98,19 +98,29 @@ impl Steward {
     pub(super) fn held_no_longer(
         &self,
         workload: &Workload,
-        petition: &Petition,
+        standing: &Standing,
         hold: Hold,
         decision: DecisionId,
         now: Timestamp,
     ) -> Notice {
+        let petition = &standing.petition;
+        let (id, trigger) = (&workload.id, &petition.trigger);
+        let (summary, description) = if standing.answered.is_some() {
+            (
+                format!("{id}: no longer held ({hold}), and over"),
+                "it was rolled back after all, and the breach is over",
+            )
+        } else {
+            (
+                format!("{id}: {trigger} is over without a rollback"),
+                "the breach that a rollback was held for is over",
+            )
+        };
         let words = Words {
             status: Status::Resolved,
             severity: Severity::Warning,
-            summary: format!(
-                "{}: {} is over without a rollback",
-                workload.id, petition.trigger
-            ),
-            description: "the breach that a rollback was held for is over".to_owned(),
+            summary,
+            description: description.to_owned(),
             thread: decision.0,
             key: Digest::of(&[b"held-no-longer".as_slice(), &decision.0.0]),
             began: petition.began,

@@ -175,7 +175,7 @@ impl Steward {
         let workload = self.spec.workload(&standing.petition.workload);
         let Some(workload) = workload else { return };
         for (hold, decision) in &standing.told {
-            let notice = self.held_no_longer(workload, &standing.petition, *hold, *decision, now);
+            let notice = self.held_no_longer(workload, standing, *hold, *decision, now);
             out.push(Change::Notice(notice));
         }
         let ended = standing.answered.and_then(|id| self.rollbacks.get(&id));

@@ -110,8 +110,11 @@ impl Scene {
     /// How often people were told of a hold for this reason.
     pub fn told_of_hold(&self, hold: &str) -> usize {
         let told = self.told("rollback");
-        let reason = |post: &Post| post.json()["alerts"][0]["annotations"]["reason"].clone();
-        told.iter().filter(|post| reason(post) == hold).count()
+        let begins = |post: &&Post| {
+            let body = post.json();
+            body["status"] == "firing" && body["alerts"][0]["annotations"]["reason"] == hold
+        };
+        told.iter().filter(begins).count()
     }
 
     /// Waits until people were told of a hold for this reason, or of a rollback at this stage.
