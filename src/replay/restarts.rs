@@ -133,3 +133,39 @@ fn the_end_of_a_hold_is_told_by_whoever_leads_when_the_breach_is_over() {
     });
     assert_eq!(resolved.count(), 1, "{:?}", out.list);
 }
+
+#[test]
+fn a_rollback_whose_workload_is_gone_after_a_restart_comes_to_an_end() {
+    // The daemon died while it verified, and the workload was deleted meanwhile: nothing is ever seen of
+    // it again, and still the trial must not stand open for good.
+    let id = RollbackId(Digest::of(&["r"]));
+    let request = crate::domain::trial::TrialRequest {
+        rollback: id,
+        workload: "acme/shop".parse().unwrap(),
+        target: target(),
+        to: template("v1"),
+        trigger: crate::domain::decision::Trigger::ProgressDeadline,
+        applied: START,
+    };
+    let mut judge = Judge::new(Restored {
+        trials: vec![request],
+        ..Restored::default()
+    });
+    let mut out = Changes::default();
+    let configured = crate::domain::event::JudgeEvent::Spec(spec(|_, _, _| {}));
+    judge.step(&configured, START, &mut out);
+    let mut wakes = 0;
+    while let Some(due) = judge.wake_at() {
+        judge.wake(due, &mut out);
+        wakes += 1;
+        assert!(wakes < 1_000, "one timer a trial, and none when it is over");
+    }
+    let ends = out.list.iter().filter_map(|change| match change {
+        Change::Tried(result) => result.end,
+        _ => None,
+    });
+    assert_eq!(
+        ends.collect::<Vec<_>>(),
+        [crate::domain::rollback::TrialEnd::Unclear]
+    );
+}

@@ -73,6 +73,7 @@ impl Judge {
         self.forget_unclaimed(now, out);
         self.watch(now, out);
         self.eyes.reconfigure(spec, now, out);
+        self.schedule_trials(now);
     }
 
     fn track(

@@ -40,6 +40,8 @@ pub(super) struct Trial {
     /// Time that could not be judged.
     lost: Duration,
     looked: Option<Timestamp>,
+    /// When it is looked at next without an event: one timer a trial.
+    due: Option<Timestamp>,
 }
 
 impl Trial {
@@ -51,6 +53,7 @@ impl Trial {
             patched: false,
             lost: Duration::ZERO,
             looked: None,
+            due: None,
         }
     }
 
@@ -114,8 +117,20 @@ impl Judge {
         }
         let rollback = request.rollback.0;
         self.trials.push(trial);
-        self.timers.insert((now + LOOK, Timer::Trial(rollback)));
+        self.schedule_trials(now);
         self.try_one(rollback, now, out);
+    }
+
+    /// Sees to it that every trial is looked at again, also one that was read back after a restart and
+    /// whose workload is never seen again: it must come to an end too.
+    pub(super) fn schedule_trials(&mut self, now: Timestamp) {
+        for trial in &mut self.trials {
+            if trial.due.is_none_or(|due| due <= now) {
+                trial.due = Some(now + LOOK);
+                let timer = Timer::Trial(trial.request.rollback.0);
+                self.timers.insert((now + LOOK, timer));
+            }
+        }
     }
 
     pub(super) fn see_trials(&mut self, seen: &Seen, now: Timestamp, out: &mut Changes) {
@@ -131,8 +146,8 @@ impl Judge {
             rolled_out.push(trial.request.rollback.0);
             !trial.see(seen, now, out)
         });
+        self.schedule_trials(now);
         for rollback in rolled_out {
-            self.timers.insert((now + LOOK, Timer::Trial(rollback)));
             self.try_one(rollback, now, out);
         }
     }
@@ -157,13 +172,7 @@ impl Judge {
 
     pub(super) fn wake_trial(&mut self, rollback: Digest, now: Timestamp, out: &mut Changes) {
         self.try_one(rollback, now, out);
-        if self
-            .trials
-            .iter()
-            .any(|trial| trial.request.rollback.0 == rollback)
-        {
-            self.timers.insert((now + LOOK, Timer::Trial(rollback)));
-        }
+        self.schedule_trials(now);
     }
 
     fn try_one(&mut self, rollback: Digest, now: Timestamp, out: &mut Changes) {
